@@ -1,0 +1,26 @@
+"""Payment providers: the registry, and the way from a merchant account's row to its adapter.
+
+To add a provider: its file, a line in `ADAPTERS`, its facts in docs/providers/, a pass of tests/providers/.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from channels_app.providers.alipay import AlipayAdapter
+from channels_app.providers.base import Method, ProviderAdapter
+from channels_app.providers.wechatpay import WechatPayAdapter
+
+ADAPTERS: Mapping[str, type[ProviderAdapter]] = {
+    adapter.code: adapter for adapter in (WechatPayAdapter, AlipayAdapter)
+}
+METHODS: Mapping[str, Method] = {
+    code: method for adapter in ADAPTERS.values() for code, method in adapter.methods.items()
+}
+PROVIDER_OF_METHOD: Mapping[str, str] = {
+    code: adapter.code for adapter in ADAPTERS.values() for code in adapter.methods
+}
+
+
+def build_adapter(provider: str, credentials: Mapping[str, Any]) -> ProviderAdapter:
+    """The adapter of one merchant account. Raises CredentialsInvalid, KeyError for an unknown provider."""
+    return ADAPTERS[provider](credentials)

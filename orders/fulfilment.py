@@ -1,0 +1,52 @@
+"""The one door upward: what orders ask of whoever delivers the goods.
+
+`settings.ORDERS_FULFILMENT` names a module with these verbs; it is resolved once. Not signals: a reader can
+open the module and see everything that happens when an order is paid.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import psycopg
+from django.conf import settings
+
+from orders.models import DeliveryState, Order
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a buyer is promised: the lines to freeze on the order, and who will hold the goods."""
+
+    contents: Sequence[dict[str, Any]]
+    mode: str
+
+
+class Fulfilment(Protocol):
+    """Verbs of the floor above. All of them run inside the caller's transaction and pipeline."""
+
+    def promise(
+        self, connection: psycopg.Connection[Any], *, game_id: int, product_code: str, quantity: int
+    ) -> Callable[[], Promise]:
+        """Ask what a product grants; the answer is read by calling the result (one round trip for many asks)."""
+        ...
+
+    def on_order_paid(self, connection: psycopg.Connection[Any], *, order: Order, now: datetime) -> DeliveryState:
+        """Deliver (or start to). `order` already looks paid. Returns how far the goods have come.
+
+        Called once per order, under its row lock; must only write, never read.
+        """
+        ...
+
+    def on_order_cancelled(self, *, order: Order, now: datetime) -> None:
+        """Tell whoever should know that an order was cancelled."""
+        ...
+
+
+@cache
+def fulfilment() -> Fulfilment:
+    """The module behind the door."""
+    return cast("Fulfilment", import_module(settings.ORDERS_FULFILMENT))

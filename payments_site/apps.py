@@ -1,0 +1,11 @@
+"""Django's registration of the project app: wiring, console, commands that concern the whole house."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class PaymentsSiteConfig(AppConfig):
+    """The house itself."""
+
+    name = "payments_site"
+    verbose_name = _("Payments")
