@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -151,6 +152,7 @@ class Notification(models.Model):
     class Meta:
         verbose_name = _("notification")
         verbose_name_plural = _("notifications")
+        permissions = [("view_raw_notification", "Can open the raw bytes and headers of a notification")]
         constraints = [
             models.CheckConstraint(name="notification_verdict_known", condition=Q(verdict__in=Verdict.values)),
             # I-24: a verdict says when it was reached.
@@ -161,6 +163,7 @@ class Notification(models.Model):
         ]
         indexes = [
             models.Index("account", F("id").desc(), name="notification_newest"),
+            BrinIndex("received_at", name="notification_received", autosummarize=True),
             models.Index("received_at", name="notification_unjudged", condition=Q(verdict=Verdict.RECEIVED)),
             models.Index("account", "received_at", name="notification_refused", condition=Q(verdict=Verdict.REFUSED)),
             models.Index("attempt_no", name="notification_attempt", condition=~Q(attempt_no="")),

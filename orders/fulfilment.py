@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 import psycopg
 from django.conf import settings
 
-from orders.models import DeliveryState, Order
+from orders.models import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Fulfilment(Protocol):
         """Ask what a product grants; the answer is read by calling the result (one round trip for many asks)."""
         ...
 
-    def on_order_paid(self, connection: psycopg.Connection[Any], *, order: Order, now: datetime) -> DeliveryState:
-        """Deliver (or start to). `order` already looks paid. Returns how far the goods have come.
+    def on_order_paid(self, connection: psycopg.Connection[Any], *, order: Order, now: datetime) -> None:
+        """Deliver, or start to: sets `delivery_state` and `delivered_at` on `order`, which already looks paid.
 
-        Called once per order, under its row lock; must only write, never read.
+        Called once per order, under its row lock; must only write, never read. The caller saves the order.
         """
         ...
 

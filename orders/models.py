@@ -7,6 +7,7 @@ Amounts are integers in minor units (fen, cents). Times are aware and UTC.
 
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -254,6 +255,8 @@ class Order(models.Model):
             models.Index("game", "environment", F("id").desc(), name="order_newest"),
             models.Index("game", "uid", F("id").desc(), name="order_player"),
             models.Index("channel", "state", F("created_at").desc(), F("id").desc(), name="order_channel_state"),
+            # By time alone only figures are asked for: a hundredth of a B-tree's size, and no page is ordered by it.
+            BrinIndex("created_at", name="order_created", autosummarize=True),
             models.Index("expires_at", name="order_expiring", condition=Q(state=OrderState.PENDING)),
             models.Index("transaction_id", name="order_transaction", condition=~Q(transaction_id="")),
             models.Index(
@@ -281,6 +284,14 @@ class Order(models.Model):
 
     def __str__(self) -> str:
         return self.order_no
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen by itself: cancelled, or paid with the goods delivered."""
+        return self.state == OrderState.CANCELLED or self.delivery_state in (
+            DeliveryState.DELIVERED,
+            DeliveryState.REVOKED,
+        )
 
 
 class AttemptState(models.TextChoices):
@@ -326,7 +337,7 @@ class PaymentAttempt(models.Model):
         ]
         indexes = [
             models.Index(
-                "next_query_at", "account", name="attempt_to_be_asked", condition=Q(next_query_at__isnull=False)
+                "account", "next_query_at", name="attempt_to_be_asked", condition=Q(next_query_at__isnull=False)
             ),
         ]
 

@@ -171,8 +171,7 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL] if _SECURE else []
 X_FRAME_OPTIONS = "DENY"
 
 STATIC_URL = "/static/"
-STATIC_ROOT = PAYMENTS_DATA_DIR / "static"
-WHITENOISE_USE_FINDERS = True
+WHITENOISE_USE_FINDERS = True  # served where they lie: nothing to collect before a start
 
 # --- the HTTP API -----------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

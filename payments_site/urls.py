@@ -1,12 +1,25 @@
 """Addresses. The API and notifications take the short way through the middleware (see middleware.py)."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from orders.notifying import receive_notification
+from payments_site import health
 
 handler400 = "payments_site.middleware.bad_request"
 handler404 = "payments_site.middleware.page_not_found"
 handler500 = "payments_site.middleware.server_error"
 
 urlpatterns = [
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("metrics", health.metrics),
+    path("notify/<str:provider>/<str:account_code>", receive_notification),
+    path("api/v1/", include("orders.urls")),
+    path("api/v1/", include("fulfillment.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
 ]

@@ -1,0 +1,191 @@
+"""Making an order: price and contents from the catalogue, one order per reference of the game, for ever.
+
+Hot path: two round trips and one commit. The first asks for everything that is needed, the second writes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from channels_app.providers import METHODS
+from orders.authentication import GameServer
+from orders.fulfilment import fulfilment
+from orders.limits import COUNT
+from orders.models import DeliveryState, EventKind, Order, OrderState
+from orders.order_numbers import new_order_no
+from orders.problems import Problem
+from orders.settling import ORDER_COLUMNS, order_from_record
+from orders.sql import pipelined_transaction, raw_connection, retrying
+
+# The price for the channel, else the general one; without a wanted currency the channel's own comes first.
+_CATALOGUE = """
+    SELECT clock_timestamp(), channel.id, product.id, product.name, price.amount_minor, price.currency
+    FROM (SELECT 1) AS one
+    LEFT JOIN channels_app_channel channel ON channel.code = %(channel)s AND channel.is_active
+    LEFT JOIN orders_product product
+        ON product.game_id = %(game)s AND product.product_id = %(product)s AND product.is_active
+    LEFT JOIN LATERAL (
+        SELECT p.amount_minor, p.currency FROM orders_productprice p
+        WHERE p.product_id = product.id AND (p.channel_id = channel.id OR p.channel_id IS NULL)
+          AND (%(currency)s = '' OR p.currency = %(currency)s)
+        ORDER BY p.channel_id IS NULL, p.currency <> 'CNY', p.currency LIMIT 1
+    ) price ON true
+"""
+METHODS_OFFERED = """
+    SELECT offered.method FROM channels_app_channelmethod offered
+    JOIN channels_app_merchantaccount account ON account.id = offered.account_id AND account.state = 'active'
+    WHERE offered.channel_id = %s AND offered.environment = %s AND offered.is_enabled
+    ORDER BY offered.position, offered.id
+"""
+_BY_CLIENT_REF = f"SELECT {', '.join(ORDER_COLUMNS)} FROM orders_order WHERE game_id = %s AND client_ref = %s"  # noqa: S608
+_INSERTED = tuple(name for name in ORDER_COLUMNS if name != "id")
+_INSERT = f"""
+    WITH made AS (
+        INSERT INTO orders_order ({", ".join(_INSERTED)}) VALUES ({", ".join(["%s"] * len(_INSERTED))})
+        ON CONFLICT (game_id, client_ref) DO NOTHING RETURNING id, created_at
+    )
+    INSERT INTO orders_orderevent (order_id, kind, at, actor, data)
+    SELECT id, '{EventKind.CREATED.value}', created_at, %s, '{{}}' FROM made RETURNING order_id
+"""  # noqa: S608  # column names of our own model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """What a game server asks for. Nothing in it sets a price or contents."""
+
+    client_ref: str
+    uid: str
+    product_id: str
+    channel_id: str
+    quantity: int = 1
+    zone_id: str = ""
+    role_id: str = ""
+    currency: str = ""
+    client_ip: str = ""
+    attach: str = ""
+    expires_in_s: int | None = None
+
+    def sha256(self) -> str:
+        """A digest of everything asked: a repeat must ask for the same."""
+        fields = [str(getattr(self, name)) for name in sorted(self.__slots__)]
+        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+
+
+def create_order(*, game: GameServer, request: OrderRequest) -> tuple[Order, bool]:
+    """Make the order, or find the one made for this `client_ref` before. Returns (order, made now).
+
+    Raises Problem: unknown_product, unknown_channel, no_price, client_ref_conflict, too_many_orders.
+    """
+    return retrying(lambda: _create(game, request))
+
+
+def _create(game: GameServer, request: OrderRequest) -> tuple[Order, bool]:
+    digest = request.sha256()
+    with pipelined_transaction() as raw:
+        before = raw.execute(_BY_CLIENT_REF, (game.game_id, request.client_ref))
+        counted = raw.execute(COUNT, (f"order:{game.game_id}:{game.environment}:{request.uid}",))
+        catalogue = raw.execute(
+            _CATALOGUE,
+            {
+                "channel": request.channel_id, "game": game.game_id, "product": request.product_id,
+                "currency": request.currency,
+            },
+        )  # fmt: skip
+        promised = fulfilment().promise(
+            raw, game_id=game.game_id, product_code=request.product_id, quantity=request.quantity
+        )
+        existing = before.fetchone()
+        if existing is not None:
+            return _the_same(order_from_record(list(existing)), game, digest), False
+        _refuse_flood(counted.fetchone())
+        now, channel, product, name, price, currency = catalogue.fetchone() or (None,) * 6
+        _refuse_unknown(request, product=product, channel=channel, price=price)
+        promise = promised()
+        amount = price * request.quantity
+        if amount > MOST_MINOR:
+            raise Problem(400, "amount_too_large", "Such an order is beyond what a payment can carry.")
+        order = Order(
+            order_no=new_order_no(now=now, time_zone=game.time_zone),
+            game_id=game.game_id,
+            game_code=game.game_code,
+            environment=game.environment,
+            client_ref=request.client_ref,
+            request_sha256=digest,
+            uid=request.uid,
+            zone_id=request.zone_id,
+            role_id=request.role_id,
+            product_id=product,
+            product_code=request.product_id,
+            product_name=name,
+            quantity=request.quantity,
+            amount_minor=amount,
+            currency=currency,
+            contents=list(promise.contents),
+            fulfilment_mode=promise.mode,
+            channel_id=channel,
+            channel_code=request.channel_id,
+            client_ip=request.client_ip,
+            attach=request.attach,
+            state=OrderState.PENDING,
+            delivery_state=DeliveryState.NONE,
+            created_at=now,
+            expires_at=now + timedelta(seconds=request.expires_in_s or settings.ORDER_EXPIRES_S),
+        )
+        made = raw.execute(_INSERT, (*_values(order), game.actor)).fetchone()
+        if made is None:  # a twin with the same reference committed first
+            twin = raw.execute(_BY_CLIENT_REF, (game.game_id, request.client_ref)).fetchone()
+            return _the_same(order_from_record(list(twin or ())), game, digest), False
+        order.pk = made[0]
+    return order, True
+
+
+# The largest order: a hundred million yuan, Alipay's own limit (alipay.trade.*, total_amount).
+MOST_MINOR = 100_000_000_00
+
+
+def methods_of(order: Order) -> list[dict[str, Any]]:
+    """The ways to pay this order on its channel, in the channel's order."""
+    rows = raw_connection().execute(METHODS_OFFERED, (order.channel_id, order.environment)).fetchall()
+    return [method_document(code) for (code,) in rows if order.currency in METHODS[code].currencies]
+
+
+def method_document(code: str) -> dict[str, Any]:
+    """How a caller sees a method."""
+    method = METHODS[code]
+    return {"method": code, "kind": method.kind.value, "needs": list(method.needs)}
+
+
+def _values(order: Order) -> list[Any]:
+    record: Mapping[str, Any] = {**order.__dict__, "contents": json.dumps(order.contents)}
+    return [record[name] for name in _INSERTED]
+
+
+def _the_same(order: Order, game: GameServer, digest: str) -> Order:
+    if order.request_sha256 != digest or order.environment != game.environment:
+        raise Problem(
+            409, "client_ref_conflict", f"client_ref was used before, for another order ({order.order_no})."
+        )
+    return order
+
+
+def _refuse_flood(counted: tuple[int] | None) -> None:
+    if counted is not None and counted[0] > settings.ORDERS_PER_PLAYER_PER_MINUTE:
+        raise Problem(
+            429, "too_many_orders", "This player ordered too often; try again in a minute.", headers={"Retry-After": "60"}
+        )  # fmt: skip
+
+
+def _refuse_unknown(
+    request: OrderRequest, *, product: int | None, channel: int | None, price: int | None
+) -> None:
+    if channel is None:
+        raise Problem(400, "unknown_channel", f"There is no channel {request.channel_id!r} on sale.")
+    if product is None:
+        raise Problem(400, "unknown_product", f"There is no product {request.product_id!r} on sale.")
+    if price is None:
+        raise Problem(400, "no_price", "This product has no price for this channel and currency.")

@@ -1,0 +1,118 @@
+"""The worker: what must happen although nobody calls. Several workers may run; each row is claimed by one.
+
+Every round it hands due payment attempts to small per-account thread pools (a provider that hangs holds only
+its own), closes expired orders, judges messages a dead process left behind, and now and then forgets what
+need not be kept.
+"""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import close_old_connections, connection
+from django.utils import timezone
+
+from channels_app.inbox import forget_refused
+from orders.asking import accounts_due, claim_due, tend
+from orders.cancelling import expire_orders
+from orders.models import IdempotencyRecord, RateCounter
+from orders.notifying import judge_unfinished
+
+logger = logging.getLogger(__name__)
+
+ASKED_AT_ONCE_PER_ACCOUNT = 4
+_HOUSEKEEPING_EVERY_S = 600.0
+_REFUSED_KEPT = timedelta(days=30)
+
+Chore = Callable[[], object]
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, *, housekeeping: Sequence[Chore] = ()) -> None:
+        """`housekeeping`: further chores for every ten minutes, from the floors above."""
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._busy: dict[int, int] = defaultdict(int)
+        self._lock = threading.Lock()
+        self._housekeeping = (forget_old_requests, *housekeeping)
+        self._next_housekeeping = time.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then finish what is under way."""
+        while not stop.is_set():
+            self.round()
+            stop.wait(settings.SWEEP_INTERVAL_S)
+        for pool in self._pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def round(self) -> None:
+        """One round; a chore that fails is logged and does not keep the others from their turn."""
+        chores: list[Chore] = [self.hand_out, lambda: expire_orders(now=timezone.now()), judge_unfinished]
+        if time.monotonic() >= self._next_housekeeping:
+            self._next_housekeeping = time.monotonic() + _HOUSEKEEPING_EVERY_S
+            chores += self._housekeeping
+        for chore in chores:
+            _safely(chore)
+
+    def hand_out(self) -> int:
+        """Claim what is due and give it to the accounts' threads. Returns how many attempts."""
+        handed_out = 0
+        now = timezone.now()
+        for account_id in accounts_due(now=now):
+            room = ASKED_AT_ONCE_PER_ACCOUNT * 2 - self._busy[account_id]
+            if room <= 0:
+                continue
+            pool = self._pools.get(account_id)
+            if pool is None:
+                pool = self._pools[account_id] = ThreadPoolExecutor(
+                    ASKED_AT_ONCE_PER_ACCOUNT, thread_name_prefix=f"account-{account_id}"
+                )
+            for attempt_id in claim_due(account_id=account_id, limit=room, now=now):
+                with self._lock:
+                    self._busy[account_id] += 1
+                pool.submit(_tend_safely, attempt_id).add_done_callback(self._done(account_id))
+                handed_out += 1
+        return handed_out
+
+    def _done(self, account_id: int) -> Callable[["Future[None]"], None]:
+        def count_down(_: "Future[None]") -> None:
+            with self._lock:
+                self._busy[account_id] -= 1
+
+        return count_down
+
+
+def run_worker(stop: threading.Event, *, housekeeping: Sequence[Chore] = ()) -> None:
+    """Run a worker until `stop` is set."""
+    Worker(housekeeping=housekeeping).run(stop)
+
+
+def forget_old_requests() -> None:
+    """Delete what has served: answers of old idempotency keys, counters, old refusals."""
+    now = timezone.now()
+    IdempotencyRecord.objects.filter(started_at__lt=now - timedelta(days=settings.IDEMPOTENCY_KEPT_DAYS)).delete()
+    RateCounter.objects.filter(window__lt=now - timedelta(hours=1)).delete()
+    forget_refused(before=now - _REFUSED_KEPT)
+
+
+def _tend_safely(attempt_id: int) -> None:
+    try:
+        _safely(lambda: tend(attempt_id))
+    finally:
+        connection.close()
+
+
+def _safely(chore: Chore) -> None:
+    close_old_connections()
+    try:
+        chore()
+    except Exception:  # noqa: BLE001  # the worker must outlive any one row
+        logger.exception("a chore of the worker failed; it is tried again")
+
+

@@ -1,0 +1,12 @@
+"""Writing an order's timeline outside the hot path."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from orders.models import EventKind, OrderEvent
+
+
+def record(*, order_id: int, kind: EventKind, actor: str, now: datetime, data: Mapping[str, Any] | None = None) -> None:
+    """Append one line. `actor` names the cause: a key, the player, a notification, a process."""
+    OrderEvent.objects.create(order_id=order_id, kind=kind, at=now, actor=actor, data=dict(data or {}))

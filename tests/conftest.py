@@ -1,0 +1,83 @@
+"""What every test may lean on: a clean process, a game that sells, accounts at both providers."""
+
+import pytest
+from django.db import connection
+
+from channels_app import vault
+from channels_app.accounts import enable_method, forget_accounts, save_account
+from channels_app.models import Channel, MerchantAccount
+from orders.authentication import forget_keys, new_api_key
+from orders.models import Game, Product, ProductPrice
+from fulfillment.models import Item, ItemKind, ProductGrant
+from tests import keys
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_can_be_emptied():
+    """Tests on real transactions empty the tables afterwards; append-only triggers refuse even that."""
+    operations = type(connection.ops)
+    flush = operations.execute_sql_flush
+
+    def execute_sql_flush(self, sql_list):
+        with self.connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")
+            try:
+                flush(self, sql_list)
+            finally:
+                cursor.execute("SET session_replication_role = origin")
+
+    operations.execute_sql_flush = execute_sql_flush
+    yield
+    operations.execute_sql_flush = flush
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    """Keys, accounts and vault keys are cached per process; no test sees another's."""
+    forget_keys()
+    forget_accounts()
+    vault.forget_keys()
+
+
+@pytest.fixture
+def game(db) -> Game:
+    """A game with one product: 60 gems and 6 as a bonus for 6 yuan."""
+    game = Game.objects.create(code="demo", name="Demo")
+    product = Product.objects.create(game=game, product_id="gems60", name="60 gems")
+    ProductPrice.objects.create(product=product, currency="CNY", amount_minor=600)
+    gem = Item.objects.create(game=game, item_id="gem", name="Gem", kind=ItemKind.CURRENCY)
+    ProductGrant.objects.create(product=product, item=gem, quantity=60, bonus=6)
+    return game
+
+
+@pytest.fixture
+def channel(db) -> Channel:
+    """A sales channel."""
+    return Channel.objects.create(code="official", name="Official site")
+
+
+@pytest.fixture
+def api_key(game) -> str:
+    """A sandbox key of the game."""
+    return new_api_key(game=game, environment="sandbox")
+
+
+@pytest.fixture
+def wechat_account(channel) -> MerchantAccount:
+    """A WeChat Pay account through which the channel offers every WeChat Pay method."""
+    return _account(channel, "wechatpay", "wx1", keys.wechat_credentials())
+
+
+@pytest.fixture
+def alipay_account(channel) -> MerchantAccount:
+    """An Alipay account through which the channel offers every Alipay method."""
+    return _account(channel, "alipay", "ali1", keys.alipay_credentials())
+
+
+def _account(channel, provider, code, credentials):
+    from channels_app.providers import ADAPTERS
+
+    account = save_account(provider=provider, code=code, environment="sandbox", credentials=credentials)
+    for method in ADAPTERS[provider].methods:
+        enable_method(channel=channel, method=method, account=account)
+    return account
