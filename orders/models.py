@@ -205,6 +205,10 @@ class Order(models.Model):
     class Meta:
         verbose_name = _("order")
         verbose_name_plural = _("orders")
+        permissions = [
+            ("export_orders", "Can export orders"),
+            ("ask_provider", "Can ask the provider about an order"),
+        ]
         constraints = [
             # One reference of the game means one purchase, for ever: its retry can never buy twice.
             models.UniqueConstraint(name="order_client_ref_once", fields=("game", "client_ref")),
@@ -496,6 +500,7 @@ class Case(models.Model):
     class Meta:
         verbose_name = _("case")
         verbose_name_plural = _("cases")
+        permissions = [("close_case", "Can close a case")]
         constraints = [
             models.UniqueConstraint(
                 name="case_open_once", fields=("kind", "subject"), condition=Q(closed_at__isnull=True)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import psycopg
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
@@ -110,7 +111,7 @@ def problem_of(error: BaseException) -> Problem:
                 [{"field": str(name), "code": "invalid", "detail": str(text)} for name, text in fields.items()]
             )
         return Problem(error.status_code, code, str(error.detail), headers=headers)
-    if isinstance(error, (OperationalError, InterfaceError)):
+    if isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
         # Gone, restarting, out of connections, or a lock that did not come free: later, never 4xx.
         logger.warning("database not available: %s", type(error.__cause__ or error).__name__)
         return busy()

@@ -106,15 +106,17 @@ def settle_payment(proof: Proof) -> Outcome:
     try:
         return retrying(lambda: _settle(proof))
     except psycopg.errors.UniqueViolation:
-        # The same transaction was booked in the meantime, for another attempt number or without any. What
-        # holds the lock has committed, so this time the payment is seen.
-        return retrying(lambda: _settle(proof))
+        # The same transaction is booked for another attempt number, or without any: it pays nothing here (I-04).
+        # That a payment is booked is asked only now, because the hot path almost never needs the answer.
+        return retrying(lambda: _settle(proof, ask_first=True))
 
 
-def _settle(proof: Proof) -> Outcome:
+def _settle(proof: Proof, *, ask_first: bool = False) -> Outcome:
     with pipelined_transaction() as raw:
         found = raw.execute(_LOCK, (proof.account.pk, proof.payment.attempt_no)).fetchone()
-        if found is None:
+        if ask_first and _is_booked(raw, proof):
+            now, outcome = timezone.now(), Outcome.DUPLICATE
+        elif found is None:
             now = timezone.now()
             outcome = _keep_orphan(raw, proof, now)
         else:
@@ -144,7 +146,7 @@ def _decide(
     ):
         _apply(raw, proof, now, attempt_id, method, order)
         return Outcome.APPLIED
-    if raw.execute(_IS_BOOKED, (proof.account.pk, proof.payment.transaction_id)).fetchone():
+    if _is_booked(raw, proof):
         return Outcome.DUPLICATE
     if (paid.amount_minor, paid.currency) != (order.amount_minor, order.currency):
         reason = HoldReason.AMOUNT_DIFFERS
@@ -215,10 +217,14 @@ def _hold(
 
 
 def _keep_orphan(raw: psycopg.Connection[Any], proof: Proof, now: datetime) -> Outcome:
-    if raw.execute(_IS_BOOKED, (proof.account.pk, proof.payment.transaction_id)).fetchone():
+    if _is_booked(raw, proof):
         return Outcome.DUPLICATE
     _hold(raw, proof, now, HoldReason.UNKNOWN_ORDER, attempt_id=None, order=None)
     return Outcome.ORPHAN
+
+
+def _is_booked(raw: psycopg.Connection[Any], proof: Proof) -> bool:
+    return raw.execute(_IS_BOOKED, (proof.account.pk, proof.payment.transaction_id)).fetchone() is not None
 
 
 def _payment_row(

@@ -32,6 +32,9 @@ STREAM_BASE_URL = environment.text("STREAM_BASE_URL").rstrip("/") or (
     f"{urlsplit(PUBLIC_BASE_URL).scheme}://{urlsplit(PUBLIC_BASE_URL).hostname}:{STREAM_PORT}" if DEBUG else PUBLIC_BASE_URL
 )
 SIMULATOR_ENABLED = DEBUG
+LISTEN_ADDRESS = environment.text("LISTEN_ADDRESS", "127.0.0.1")
+WEB_WORKERS = environment.whole("WEB_WORKERS", 2)
+WEB_THREADS = environment.whole("WEB_THREADS", 32, least=2)
 
 
 def _developer_secrets() -> dict[str, str]:
@@ -221,6 +224,7 @@ WEBHOOK_PROBE_INTERVAL_S = environment.whole("WEBHOOK_PROBE_INTERVAL_S", 15)
 WEBHOOK_PRIVATE_TARGETS = environment.flag("WEBHOOK_PRIVATE_TARGETS", default=DEBUG)
 GAME_EVENTS_KEPT_DAYS = environment.whole("GAME_EVENTS_KEPT_DAYS", 30)
 IDEMPOTENCY_KEPT_DAYS = environment.whole("IDEMPOTENCY_KEPT_DAYS", 30)
+STREAM_LISTENERS_AT_ONCE = environment.whole("STREAM_LISTENERS_AT_ONCE", 10_000)
 # Proxies in front of us: that many addresses at the end of X-Forwarded-For are ours to trust.
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, least=0)
 REFUSED_KEPT_PER_MINUTE = environment.whole("REFUSED_KEPT_PER_MINUTE", 60)

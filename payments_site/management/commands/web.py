@@ -1,0 +1,37 @@
+"""`web`: the WSGI process for API, notifications, checkout and console."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from granian import Granian
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+
+from payments_site.startup import refuse_unsafe_start
+
+# A head that does not arrive in this time ends the connection: a slow sender holds no place.
+_HEAD_WITHIN_MS = 15_000
+
+
+class Command(BaseCommand):
+    help = "Run the web process (WSGI)."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Serve until SIGTERM; requests that run are finished."""
+        refuse_unsafe_start()
+        Granian(
+            "payments_site.wsgi:application",
+            address=settings.LISTEN_ADDRESS,
+            port=settings.PORT,
+            interface=Interfaces.WSGI,
+            workers=settings.WEB_WORKERS,
+            blocking_threads=settings.WEB_THREADS,
+            backpressure=settings.WEB_THREADS * 8,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_WITHIN_MS),
+            respawn_failed_workers=True,
+            respawn_interval=0.5,
+            workers_kill_timeout=20,
+            websockets=False,
+            log_access=False,
+        ).serve()
