@@ -113,10 +113,16 @@ def judge_unfinished(*, limit: int = 50) -> int:
     Their age is judged as of their arrival, so a message does not become too old by our own fault.
     """
     before = timezone.now() - UNFINISHED_AFTER
-    rows = inbox.unjudged(before=before, limit=limit)
-    for row in rows:
-        judge(row.pk, inbox.as_received(row), row.account)
-    return len(rows)
+    finished = 0
+    for row in inbox.unjudged(before=before, limit=limit):
+        try:
+            judge(row.pk, inbox.as_received(row), row.account)
+        except (DatabaseError, InterfaceError, psycopg.Error, VaultClosed) as error:
+            # It waits for the next round; the others must not wait for it.
+            logger.warning("notification %s not judged now: %s", row.pk, type(error).__name__)
+        else:
+            finished += 1
+    return finished
 
 
 def _unreadable(notification_id: uuid.UUID, account: MerchantAccount, failure: NotificationUnreadable) -> None:
