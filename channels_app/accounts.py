@@ -12,7 +12,9 @@ from channels_app.models import AccountState, Channel, ChannelMethod, MerchantAc
 from channels_app.providers import PROVIDER_OF_METHOD, build_adapter
 from channels_app.providers.base import ProviderAdapter
 
-_SHOWN = ("mchid", "appid", "serial_no", "public_key_id", "app_id", "seller_id", "base_url", "gateway")
+_SHOWN = (
+    "mchid", "appid", "serial_no", "public_key_id", "app_id", "seller_id", "base_url", "second_base_url", "gateway",
+)  # fmt: skip
 _BATCH = 500
 
 ROW_REMEMBERED_S = 2.0
@@ -80,6 +82,25 @@ def save_account(
     account.set_credentials(credentials)
     account.summary = {name: credentials[name] for name in _SHOWN if name in credentials}
     account.save(update_fields=["credentials_sealed", "credentials_version", "summary", "updated_at"])
+    return account
+
+
+# A closed account stays closed; before that, payments under way must have somewhere to end.
+ACCOUNT_TRANSITIONS = {
+    AccountState.ACTIVE: frozenset({AccountState.DRAINING}),
+    AccountState.DRAINING: frozenset({AccountState.ACTIVE, AccountState.CLOSED}),
+    AccountState.CLOSED: frozenset[AccountState](),
+}
+
+
+@transaction.atomic
+def move_account(*, account_id: int, to: AccountState) -> MerchantAccount:
+    """Move an account along active → draining → closed (or back from draining). Raises AccountRefused."""
+    account = MerchantAccount.objects.select_for_update().get(pk=account_id)
+    if to not in ACCOUNT_TRANSITIONS[AccountState(account.state)]:
+        raise AccountRefused(f"{account.code} is {account.state}; it cannot become {to.value}")
+    account.state = to
+    account.save(update_fields=["state", "updated_at"])
     return account
 
 

@@ -20,7 +20,7 @@ ORDER_CANCELLED = "order.cancelled"
 DELIVERY_REQUESTED = "delivery.requested"
 ORDER_DELIVERED = "order.delivered"
 
-# The message is made for whatever endpoint the game has; without one the event is still there to be listed.
+# The message is made for the address the game has; without one the event is still there to be listed.
 _TELL = """
     WITH told AS (
         INSERT INTO fulfillment_gameevent
@@ -35,7 +35,7 @@ _TELL = """
         (event_id, endpoint_id, state, attempts, next_attempt_at, created_at, last_error)
     SELECT told.seq, endpoint.id, 'waiting', 0, %(now)s, %(now)s, ''
     FROM told CROSS JOIN fulfillment_webhookendpoint endpoint
-    WHERE endpoint.game_id = %(game)s
+    WHERE endpoint.game_id = %(game)s AND endpoint.url <> ''
 """
 
 

@@ -53,6 +53,7 @@ class GameClient:
     """The holder of one order's token. May read that order, pay it, report a result, cancel it."""
 
     order_no: str
+    valid_until: float  # seconds since 1970
     actor: str = "player"
 
 
@@ -172,7 +173,7 @@ def read_client_token(token: str, *, now: datetime) -> GameClient:
         raise _unknown()
     if now.timestamp() > until:
         raise Problem(401, "token_expired", "This token has expired.", headers={"WWW-Authenticate": "Bearer"})
-    return GameClient(order_no)
+    return GameClient(order_no, until)
 
 
 def _mac(order_no: str, until: int, key: str) -> str:
@@ -208,7 +209,26 @@ def read_bearer(credential: str, request: HttpRequest) -> Caller:
 
 def game_server(request: Request, scope: Scope) -> GameServer:
     """The calling game server, or Problem 401/403."""
-    caller = request.auth
+    return _server_with(scope, _caller(request))
+
+
+def either(request: Request) -> Caller:
+    """The calling game server (scope orders) or game client, or Problem 401."""
+    return may_see_orders(_caller(request))
+
+
+def _caller(request: Request) -> Caller | None:
+    caller: Any = request.auth  # what BearerAuthentication found
+    found: Caller | None = caller
+    return found
+
+
+def may_see_orders(caller: Caller | None) -> Caller:
+    """A game client, or a game server with the scope orders. Raises Problem 401/403 for anybody else."""
+    return caller if isinstance(caller, GameClient) else _server_with(Scope.ORDERS, caller)
+
+
+def _server_with(scope: Scope, caller: Caller | None) -> GameServer:
     if caller is None:
         raise _unknown()
     if not isinstance(caller, GameServer):
@@ -216,13 +236,6 @@ def game_server(request: Request, scope: Scope) -> GameServer:
     if scope not in caller.scopes:
         raise Problem(403, "scope_missing", f"This key lacks the scope {scope.value}.")
     return caller
-
-
-def either(request: Request) -> Caller:
-    """The calling game server (scope orders) or game client, or Problem 401."""
-    if isinstance(request.auth, GameClient):
-        return request.auth
-    return game_server(request, Scope.ORDERS)
 
 
 def _unknown() -> Problem:

@@ -23,7 +23,6 @@ def rfc3339(at: datetime | None) -> str | None:
 
 def order_document(order: Order) -> dict[str, Any]:
     """The order object of the server API. `amount` in minor units."""
-    contents: Sequence[dict[str, Any]] = order.contents
     return {
         "order_no": order.order_no,
         "client_ref": order.client_ref,
@@ -49,11 +48,14 @@ def order_document(order: Order) -> dict[str, Any]:
         "delivered_at": rfc3339(order.delivered_at),
         "cancelled_at": rfc3339(order.cancelled_at),
         "cancel_reason": order.cancel_reason or None,
-        "items": [
-            {"item_id": line["item_id"], "name": line["name"], "quantity": line["quantity"], "bonus": line["bonus"]}
-            for line in contents
-        ],
+        "items": item_lines(order),
     }
+
+
+def item_lines(order: Order) -> list[dict[str, Any]]:
+    """What the buyer was promised, line by line, for the whole order."""
+    contents: Sequence[dict[str, Any]] = order.contents
+    return [{name: line[name] for name in ("item_id", "name", "quantity", "bonus")} for line in contents]
 
 
 def client_document(order: Order) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Filters of the order list: indexed columns only."""
 
+from collections.abc import Collection
+from typing import TypeVar
+
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework.request import Request
 
 from orders.models import DeliveryState, Order, OrderState
@@ -25,23 +28,32 @@ class OrderFilter(django_filters.FilterSet):
         fields: list[str] = []
 
 
+_M = TypeVar("_M", bound=Model)
 _PAGING = ("cursor", "limit")
 
 
-def filtered(request: Request, rows: "QuerySet[Order]", filters: type[django_filters.FilterSet]) -> "QuerySet[Order]":
+class NoFilter(django_filters.FilterSet):
+    """A list that is only paged."""
+
+
+def filtered(
+    request: Request, rows: "QuerySet[_M]", filters: type[django_filters.FilterSet] = NoFilter
+) -> "QuerySet[_M]":
     """Apply a filter set. Raises Problem(400) naming unknown or faulty parameters."""
-    known = filters.base_filters
-    errors = [
-        {"field": name[:64], "code": "unknown", "detail": "there is no such parameter"}
-        for name in request.query_params
-        if name not in known and name not in _PAGING
-    ]
+    refuse_unknown(request, {*filters.base_filters, *_PAGING})
     chosen = filters(request.query_params, rows)
     if not chosen.is_valid():
-        errors += [
-            {"field": name, "code": "invalid", "detail": str(texts[0])} for name, texts in chosen.errors.items()
-        ]
-    if errors:
-        raise invalid(errors)
-    result: QuerySet[Order] = chosen.qs
+        raise invalid(
+            [{"field": name, "code": "invalid", "detail": str(texts[0])} for name, texts in chosen.errors.items()]
+        )
+    result: QuerySet[_M] = chosen.qs
     return result
+
+
+def refuse_unknown(request: Request, known: Collection[str]) -> None:
+    """Raises Problem(400) naming every query parameter that does not exist: a misspelt filter shows too much."""
+    unknown = [name[:64] for name in request.query_params if name not in known]
+    if unknown:
+        raise invalid(
+            [{"field": name, "code": "unknown", "detail": "there is no such parameter"} for name in unknown]
+        )

@@ -23,7 +23,7 @@ def newest_first(
     request: Request, rows: QuerySet[_M], document: Callable[[_M], dict[str, Any]]
 ) -> Response:
     """One page of rows by descending primary key. Query: `cursor` (from next/previous), `limit`."""
-    size = _size(request)
+    size = page_size(request)
     direction, key = _read(request.query_params.get("cursor", ""), rows)
     backwards = direction == "a"
     if key is not None:
@@ -44,7 +44,8 @@ def newest_first(
     )
 
 
-def _size(request: Request) -> int:
+def page_size(request: Request) -> int:
+    """The parameter `limit`. Raises Problem(400)."""
     text = request.query_params.get("limit", str(DEFAULT_SIZE))
     if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= LARGEST_SIZE):
         raise Problem(400, "invalid_limit", f"limit is a whole number from 1 to {LARGEST_SIZE}.")

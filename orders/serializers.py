@@ -5,8 +5,12 @@ A test compares the real answers with these shapes, so they cannot drift.
 
 from rest_framework import serializers
 
+from channels_app.providers.base import PayKind
 from orders.models import CancelReason, DeliveryState, OrderState
 from orders.ordering import MOST_MINOR
+
+PAYMENT_KINDS = [kind.value for kind in PayKind]
+
 
 class ItemLineSerializer(serializers.Serializer[None]):
     """One line of what an order contains."""
@@ -56,7 +60,7 @@ class OfferedMethodSerializer(serializers.Serializer[None]):
     """A way to pay an order."""
 
     method = serializers.CharField()
-    kind = serializers.ChoiceField(["sdk", "qr", "redirect", "form", "store"])
+    kind = serializers.ChoiceField(PAYMENT_KINDS)
     needs = serializers.ListField(child=serializers.CharField(), help_text="inputs the pay call must carry")
 
 
@@ -100,7 +104,7 @@ class OpenedPaymentSerializer(serializers.Serializer[None]):
     order_no = serializers.CharField()
     attempt_no = serializers.CharField(help_text="the provider's merchant order number")
     method = serializers.CharField()
-    kind = serializers.ChoiceField(["sdk", "qr", "redirect", "form", "store"])
+    kind = serializers.ChoiceField(PAYMENT_KINDS)
     params = serializers.DictField()
     expires_at = serializers.DateTimeField()
 

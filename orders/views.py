@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,21 +23,24 @@ from orders.documents import client_document, order_document
 from orders.filters import OrderFilter, filtered
 from orders.idempotency import once
 from orders.models import CancelReason, Order, Product, Scope
+from orders.openapi import IDEMPOTENCY_KEY, PAGING, page_of, problems
 from orders.ordering import OrderRequest, create_order, method_document, methods_of
 from orders.pages import newest_first
-from orders.parsing import Fields
+from orders.parsing import Fields, body_of
 from orders.reading import visible_order
-from orders.waiting import wait_for_change
+from orders.waiting import wait_for_change, wait_seconds
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_LONGEST_WAIT_S = 30
 _SHORTEST_EXPIRY_S, _LONGEST_EXPIRY_S = 60, 7 * 86400
 _ATTACH_BYTES = 128
 
-PROBLEM = OpenApiResponse(shapes.ProblemSerializer, description="an RFC 9457 problem document with a stable `code`")
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="same key and body: the first answer again"
+
+# A game server and a game client are shown different orders.
+EITHER_ORDER = PolymorphicProxySerializer(
+    component_name="EitherOrder",
+    serializers=[shapes.OrderSerializer, shapes.ClientOrderSerializer],
+    resource_type_field_name=None,
 )
 
 
@@ -48,14 +51,14 @@ class Orders(APIView):
         operation_id="orders_create",
         parameters=[IDEMPOTENCY_KEY],
         request=shapes.CreateOrderSerializer,
-        responses={201: shapes.CreatedOrderSerializer, 200: shapes.CreatedOrderSerializer, "4XX": PROBLEM, "5XX": PROBLEM},
+        responses={201: shapes.CreatedOrderSerializer, 200: shapes.CreatedOrderSerializer, **problems()},
     )
     def post(self, request: Request) -> Response:
         """Make an order; repeated with the same `client_ref` and content it answers the same order (200)."""
         game = game_server(request, Scope.ORDERS)
 
         def work() -> Response:
-            order, made = create_order(game=game, request=_order_request(request.data))
+            order, made = create_order(game=game, request=_order_request(body_of(request)))
             return Response(created_document(order), status=201 if made else 200)
 
         return once(request, game, work)
@@ -63,8 +66,8 @@ class Orders(APIView):
     @extend_schema(
         operation_id="orders_list",
         filters=True,
-        parameters=[OpenApiParameter("cursor", str), OpenApiParameter("limit", int)],
-        responses={200: shapes.OrderSerializer(many=True), "4XX": PROBLEM},
+        parameters=PAGING,
+        responses={200: page_of(shapes.OrderSerializer), **problems()},
     )
     def get(self, request: Request) -> Response:
         """A page of orders, newest first."""
@@ -76,18 +79,20 @@ class Orders(APIView):
 class OneOrder(APIView):
     """One order."""
 
+    client_token_allowed = True
+
     @extend_schema(
         operation_id="orders_read",
         parameters=[
-            OpenApiParameter("wait", int, description="long-poll: answer when something happens, at most 30 s")
+            OpenApiParameter("wait", int, description="answer when something happens, or after so many seconds (30)")
         ],
-        responses={200: shapes.OrderSerializer, "4XX": PROBLEM},
+        responses={200: EITHER_ORDER, **problems()},
     )
     def get(self, request: Request, order_no: str) -> Response:
         """The order as it stands; with a client token the smaller client shape."""
         caller = either(request)
         order = visible_order(order_no, caller)
-        wait = _wait(request)
+        wait = wait_seconds(request.query_params.get("wait", "0"))
         if wait and not order.is_final:
             wait_for_change(order.order_no, version=order.version, seconds=wait)
             order = visible_order(order_no, caller)
@@ -98,11 +103,13 @@ class OneOrder(APIView):
 class PayOrder(APIView):
     """Start paying an order."""
 
+    client_token_allowed = True
+
     @extend_schema(
         operation_id="orders_pay",
         parameters=[IDEMPOTENCY_KEY],
         request=shapes.PaySerializer,
-        responses={200: shapes.OpenedPaymentSerializer, "4XX": PROBLEM, "5XX": PROBLEM},
+        responses={200: shapes.OpenedPaymentSerializer, **problems()},
     )
     def post(self, request: Request, order_no: str) -> Response:
         """Open a payment at the provider; repeating it keeps the attempt."""
@@ -110,7 +117,7 @@ class PayOrder(APIView):
 
         def work() -> Response:
             order = visible_order(order_no, caller)
-            method, inputs = _pay_request(request.data, order)
+            method, inputs = _pay_request(body_of(request), order)
             return Response(
                 open_payment(order=order, method=method, inputs=inputs, actor=caller.actor, now=timezone.now())
             )
@@ -121,18 +128,20 @@ class PayOrder(APIView):
 class CancelOrder(APIView):
     """Cancel an order."""
 
+    client_token_allowed = True
+
     @extend_schema(
         operation_id="orders_cancel",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={200: shapes.OrderSerializer, "4XX": PROBLEM, "5XX": PROBLEM},
+        responses={200: EITHER_ORDER, **problems()},
     )
     def post(self, request: Request, order_no: str) -> Response:
         """Close the order at the provider, then here. 409 `order_paid` when the money won the race."""
         caller = either(request)
 
         def work() -> Response:
-            Fields(request.data).done()
+            Fields(body_of(request)).done()
             by_player = isinstance(caller, GameClient)
             order = cancel_order(
                 order=visible_order(order_no, caller),
@@ -147,16 +156,18 @@ class CancelOrder(APIView):
 class ClientResult(APIView):
     """What the provider's SDK told the game client."""
 
+    client_token_allowed = True
+
     @extend_schema(
         operation_id="orders_client_result",
         request=shapes.ClientResultSerializer,
-        responses={200: shapes.ClientOrderSerializer, "4XX": PROBLEM},
+        responses={200: shapes.ClientOrderSerializer, **problems()},
     )
     def post(self, request: Request, order_no: str) -> Response:
         """A hint, never proof; `success` makes us ask the provider at once."""
         caller = either(request)
         order = visible_order(order_no, caller)
-        fields = Fields(request.data)
+        fields = Fields(body_of(request))
         result = fields.choice("result", CLIENT_RESULTS)
         detail = fields.text("detail", most=200, least=0, default="")
         fields.done()
@@ -170,7 +181,7 @@ class Products(APIView):
     @extend_schema(
         operation_id="products_list",
         parameters=[OpenApiParameter("channel_id", str)],
-        responses={200: shapes.ProductSerializer(many=True), "4XX": PROBLEM},
+        responses={200: page_of(shapes.ProductSerializer), **problems()},
     )
     def get(self, request: Request) -> Response:
         """Products on sale with prices (a channel's own win) and contents."""
@@ -186,7 +197,7 @@ class Products(APIView):
 class Channels(APIView):
     """Sales channels."""
 
-    @extend_schema(operation_id="channels_list", responses={200: shapes.ChannelSerializer(many=True), "4XX": PROBLEM})
+    @extend_schema(operation_id="channels_list", responses={200: page_of(shapes.ChannelSerializer), **problems()})
     def get(self, request: Request) -> Response:
         """Channels on sale and the methods each offers in this key's environment."""
         game = game_server(request, Scope.CATALOGUE)
@@ -297,8 +308,3 @@ def _web_address(fields: Fields) -> str:
         fields.refuse("return_url", "must be an http(s) address")
         return ""
     return text
-
-
-def _wait(request: Request) -> int:
-    text = request.query_params.get("wait", "0")
-    return min(int(text), _LONGEST_WAIT_S) if text.isascii() and text.isdigit() and len(text) < 6 else 0

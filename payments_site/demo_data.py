@@ -76,13 +76,13 @@ def read_access() -> DemoAccess | None:
 @transaction.atomic
 def _load() -> DemoAccess:
     made = create_game(code=GAME, name="听雪 (demo)")
-    load_catalogue(game=made.game, document=json.loads(_CATALOGUE.read_text(encoding="utf-8")))
     accounts = [_account(provider) for provider in ACCOUNTS]
     for code, name in CHANNELS.items():
         channel, _ = Channel.objects.get_or_create(code=code, defaults={"name": name})
         for account in accounts:
             for method in ADAPTERS[account.provider].methods:
                 enable_method(channel=channel, method=method, account=account)
+    load_catalogue(game=made.game, document=json.loads(_CATALOGUE.read_text(encoding="utf-8")))
     password = secrets.token_urlsafe(12)
     get_user_model().objects.create_superuser("admin", password=password)
     return DemoAccess("admin", password, made.api_key, "gems_60", next(iter(CHANNELS)))

@@ -2,7 +2,6 @@
 
 import io
 import re
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +11,10 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from orders.problems import Problem, plain_response
-from orders.request_id import current_request_id
+from orders.request_id import current_request_id, request_id_for
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-_REQUEST_ID = re.compile(r"[0-9A-Za-z._:+/=-]{1,100}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -29,8 +27,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer one request."""
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
+        request_id = request_id_for(request.META.get("HTTP_X_REQUEST_ID", ""))
         token = current_request_id.set(request_id)
         try:
             problem = self._refuse(request)

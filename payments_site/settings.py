@@ -84,7 +84,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django.contrib.admin",
+    "payments_site.console.apps.ConsoleConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -161,6 +161,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Chinese"))]
+FORMAT_MODULE_PATH = ["payments_site.formats"]  # dates and times the same in every language
 LOCALE_PATHS = [BASE_DIR / "payments_site" / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -199,6 +200,19 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "orders.openapi.describe_stream",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "OrderState": "orders.models.OrderState",
+        "OrderDeliveryState": "orders.models.DeliveryState",
+        "DeliveryState": "fulfillment.models.DeliveryStatus",
+        "DeliveryMode": "fulfillment.models.DeliveryMode",
+        "ItemKind": "fulfillment.models.ItemKind",
+        "PaymentKind": "orders.serializers.PAYMENT_KINDS",
+        "Environment": "channels_app.models.Environment",
+    },
 }
 REQUEST_BODY_LIMIT_BYTES = 256 * 1024  # the largest body anybody needs is a provider's notification
 DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT_BYTES
@@ -224,6 +238,8 @@ WEBHOOK_PROBE_INTERVAL_S = environment.whole("WEBHOOK_PROBE_INTERVAL_S", 15)
 WEBHOOK_PRIVATE_TARGETS = environment.flag("WEBHOOK_PRIVATE_TARGETS", default=DEBUG)
 GAME_EVENTS_KEPT_DAYS = environment.whole("GAME_EVENTS_KEPT_DAYS", 30)
 IDEMPOTENCY_KEPT_DAYS = environment.whole("IDEMPOTENCY_KEPT_DAYS", 30)
+# Requests of one web process that may wait for an order at once (`?wait=`): each holds a thread.
+LONG_POLLS_AT_ONCE = environment.whole("LONG_POLLS_AT_ONCE", min(16, WEB_THREADS // 2), least=0)
 STREAM_LISTENERS_AT_ONCE = environment.whole("STREAM_LISTENERS_AT_ONCE", 10_000)
 # Proxies in front of us: that many addresses at the end of X-Forwarded-For are ours to trust.
 TRUSTED_PROXIES = environment.whole("TRUSTED_PROXIES", 0, least=0)

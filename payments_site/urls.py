@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from orders.checkout import checkout, checkout_qr
 from orders.notifying import receive_notification
 from payments_site import health
 
@@ -16,6 +17,8 @@ urlpatterns = [
     path("readyz", health.ready),
     path("metrics", health.metrics),
     path("notify/<str:provider>/<str:account_code>", receive_notification),
+    path("checkout/<str:order_no>", checkout),
+    path("checkout/<str:order_no>/qr", checkout_qr),
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("fulfillment.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

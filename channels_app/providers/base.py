@@ -14,6 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
+from django_stubs_ext import StrOrPromise
+
 from channels_app.money import Money
 
 
@@ -32,7 +34,7 @@ class Method:
     """One concrete way to pay at a provider (支付方式)."""
 
     code: str
-    label: str
+    label: StrOrPromise  # for people; translated when it is shown
     kind: PayKind
     needs: tuple[str, ...] = ()  # inputs without which the provider refuses: openid, client_ip
     currencies: tuple[str, ...] = ("CNY",)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -29,7 +29,7 @@ def private_key(text: str, *, name: str) -> RSAPrivateKey:
     for der in _ders(text):
         try:
             key = serialization.load_der_private_key(der, password=None)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             continue
         if isinstance(key, RSAPrivateKey) and key.key_size >= _SHORTEST_KEY_BITS:
             return key
@@ -41,7 +41,7 @@ def public_key(text: str, *, name: str) -> RSAPublicKey:
     for der in _ders(text):
         try:
             key = serialization.load_der_public_key(der)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             continue
         if isinstance(key, RSAPublicKey) and key.key_size >= _SHORTEST_KEY_BITS:
             return key

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from channels_app.providers.base import ProviderBusy, ProviderUnavailable
 
@@ -63,7 +64,7 @@ class Transport:
             # requests has one class for "refused" and "cut in the middle"; only the first sent nothing.
             refused = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
             raise (ConnectFailed if refused else ProviderUnavailable)("connection_failed") from error
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:  # the second: cut while its body is read
             raise ProviderUnavailable("transport", type(error).__name__) from error
         finally:
             self._free.release()

@@ -1,1 +1,1 @@
-"""The console as a whole: its site, its clock and its first page. The pages of each table stand with its app."""
+"""The console as a whole: its site, its clock and its first page. Each table's pages stand with its app."""

@@ -1,0 +1,35 @@
+"""Finding orders by any number a person may hold, exactly and through an index each.
+
+Every place is a query of its own and their keys are united: one condition over several tables would make
+PostgreSQL read all of them.
+"""
+
+from django.db.models import QuerySet
+
+from channels_app.models import MerchantAccount
+from orders.models import Game, Order, Payment, PaymentAttempt
+
+
+def order_places(term: str) -> list[QuerySet[Order]]:
+    """Where an order may be found: its number, game's reference, an attempt, a transaction, the player."""
+    # These indexes begin with the game or the account. Both are few; naming them all lets the index answer.
+    games = list(Game.objects.order_by("pk").values_list("pk", flat=True))
+    orders = Order.objects
+    return [
+        orders.filter(order_no=term),
+        orders.filter(game__in=games, client_ref=term),
+        orders.filter(game__in=games, uid=term),
+        # The exclusion repeats the condition of the partial index.
+        orders.filter(transaction_id=term).exclude(transaction_id=""),
+        orders.filter(pk__in=attempts_numbered(term).values("order")),
+        # Money that is held is not on the order; it is on its payment.
+        orders.filter(
+            pk__in=Payment.objects.filter(transaction_id=term, order__isnull=False).values("order")
+        ),
+    ]
+
+
+def attempts_numbered(term: str) -> QuerySet[PaymentAttempt]:
+    """Attempts with this number, at whatever account."""
+    accounts = list(MerchantAccount.objects.order_by("pk").values_list("pk", flat=True))
+    return PaymentAttempt.objects.filter(account__in=accounts, attempt_no=term)

@@ -1,0 +1,102 @@
+"""An order told in plain words: one sentence that sums it up, and its timeline line by line.
+
+For people in the office. Says what happened, with numbers and amounts; never promises what is not decided.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from channels_app.admin_base import money
+from channels_app.models import Environment
+from orders.models import (
+    CancelReason,
+    Case,
+    CaseKind,
+    DeliveryState,
+    EventKind,
+    HoldReason,
+    Order,
+    OrderEvent,
+    OrderState,
+    ProofSource,
+)
+
+
+def headline(order: Order, open_cases: Iterable[Case]) -> str:
+    """What matters about an order, in one sentence. What needs a person comes before what is going well."""
+    sentence = _headline(order, {case.kind for case in open_cases})
+    if order.environment == Environment.SANDBOX:
+        return _("Sandbox order, not real money. %(sentence)s") % {"sentence": sentence}
+    return sentence
+
+
+def _headline(order: Order, waiting: set[str]) -> str:
+    if CaseKind.SECOND_PAYMENT in waiting:
+        return _("Paid twice: the second payment needs your decision.")
+    if CaseKind.LATE_PAYMENT in waiting:
+        return _("Paid after cancel: needs your decision.")
+    if CaseKind.AMOUNT_DIFFERS in waiting:
+        return _("Amount differs: needs your decision.")
+    if CaseKind.PROVIDER_REFUND in waiting:
+        return _("Refunded at the provider: needs your decision.")
+    if order.state == OrderState.PENDING:
+        return _("Not paid yet.")
+    if order.state == OrderState.CANCELLED:
+        return _("Cancelled %(reason)s.") % {"reason": CancelReason(order.cancel_reason).label}
+    return {
+        DeliveryState.NONE: _("Paid, nothing to deliver yet."),
+        DeliveryState.PENDING: _("Paid, not delivered yet: the system goes on asking the game server."),
+        DeliveryState.DELIVERED: _("Paid and delivered."),
+        DeliveryState.PARKED: _("Paid, delivery stopped: needs a person."),
+        DeliveryState.REVOKED: _("Paid, goods taken back."),
+    }[DeliveryState(order.delivery_state)]
+
+
+def line(event: OrderEvent) -> str:
+    """One line of the timeline."""
+    data: Mapping[str, Any] = event.data
+    facts = {
+        name: data.get(name) or "?"
+        for name in ("attempt_no", "method", "said", "transaction_id", "reason", "result")
+    }
+    facts["amount"] = money(data.get("amount"), data.get("currency", ""))
+    kind = event.kind
+    if kind == EventKind.PAYMENT_HELD and data.get("reason") in HoldReason.values:
+        facts["reason"] = str(HoldReason(data["reason"]).label)
+    if kind == EventKind.PAID and data.get("source") in ProofSource.values:
+        facts["source"] = str(ProofSource(data["source"]).label)
+    words = _WORDS.get(kind)
+    return words() % {"source": "?", **facts} if words else str(event.get_kind_display())
+
+
+# Functions, so that every line is put into the language of whoever reads it.
+_WORDS = {
+    EventKind.CREATED: lambda: _("The game server made the order."),
+    EventKind.ATTEMPT_OPENED: lambda: _("Payment opened with %(method)s as %(attempt_no)s."),
+    EventKind.ATTEMPT_FAILED: lambda: _(
+        "The provider would not open %(attempt_no)s with %(method)s: %(said)s."
+    ),
+    EventKind.ATTEMPT_CLOSED: lambda: _("Payment %(attempt_no)s can no longer be paid (provider: %(said)s)."),
+    EventKind.CLIENT_RESULT: lambda: _("The player's device reported: %(result)s (a hint, not a proof)."),
+    EventKind.PAID: lambda: _(
+        "Paid %(amount)s, provider transaction %(transaction_id)s. Proved by: %(source)s."
+    ),
+    EventKind.PAYMENT_HELD: lambda: _(
+        "%(amount)s arrived (provider transaction %(transaction_id)s) and is held: %(reason)s."
+    ),
+    EventKind.CANCELLED: lambda: _("Order cancelled."),
+    EventKind.DELIVERY_REQUESTED: lambda: _("The game server was asked to deliver."),
+    EventKind.DELIVERED: lambda: _("Goods delivered."),
+    EventKind.DELIVERY_PARKED: lambda: _("Delivery stopped, needs a person: %(reason)s."),
+    EventKind.REFUND_NOTICE: lambda: _("The provider told of a refund."),
+}
+
+
+def contents(order_contents: Iterable[Mapping[str, Any]]) -> str:
+    """The goods of an order or delivery: "Gem × 60 + 6"."""
+    return ", ".join(
+        f"{item['name']} × {item['quantity']}" + (f" + {item['bonus']}" if item["bonus"] else "")
+        for item in order_contents
+    )

@@ -1,0 +1,212 @@
+// The checkout page, alive: the same calls as its forms, made through the client API, and pages that update by
+// themselves. Every word on the page comes from the server; without this script the forms do the same.
+(() => {
+  "use strict";
+
+  const STREAM_OPENS_WITHIN_MS = 4000;
+  const LOOK_EVERY_MS = 30000;
+  const WAIT_S = 25;
+  const EVENTS = ["order.paid", "order.delivered", "order.cancelled"];
+
+  const page = () => document.getElementById("page");
+  const facts = () => page().dataset;
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  function address(query) {
+    const url = new URL(facts().here, location.href);
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    return url.href;
+  }
+
+  // --- the API and the page ---------------------------------------------------------------------------------
+  class Refused extends Error {
+    constructor(code) { super(code); this.code = code; }
+  }
+
+  async function call(path, body) {
+    const answer = await fetch(facts().api + path, {
+      method: body ? "POST" : "GET",
+      headers: { Authorization: `Bearer ${facts().token}`, ...(body && { "Content-Type": "application/json" }) },
+      body: body && JSON.stringify(body),
+    });
+    const said = await answer.json();
+    if (!answer.ok) throw new Refused(said.code || "unknown");
+    return said;
+  }
+
+  // Pages come whole and are swapped in; `onlyIfNews` leaves the page alone while it still tells the truth.
+  async function show(query = {}, { onlyIfNews = false } = {}) {
+    await swap(await fetch(address(query)), { onlyIfNews });
+  }
+
+  async function showCode(method, { params, expires_at }) {
+    const body = { token: facts().token, method, params: JSON.stringify(params), expires_at };
+    await swap(await fetch(`${facts().path}/qr`, { method: "POST", body: new URLSearchParams(body) }));
+  }
+
+  async function swap(answer, { onlyIfNews = false } = {}) {
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const next = fresh.getElementById("page");
+    if (!next) throw new Error("no page");
+    offline(false);
+    if (onlyIfNews && next.dataset.mark === facts().mark) return;
+    if (onlyIfNews && next.dataset.mark === "sorry" && answer.status >= 500) return;
+    page().replaceWith(document.adoptNode(next));
+    document.title = fresh.title;
+    window.scrollTo(0, 0);
+    start();
+  }
+
+  function offline(is) {
+    const line = document.querySelector("[data-offline]");
+    if (line) line.hidden = !is;
+  }
+
+  const look = () => show({}, { onlyIfNews: true }).catch(() => offline(true));
+
+  // --- what the buttons do ----------------------------------------------------------------------------------
+  const actions = {
+    async pay(form) {
+      const method = form.querySelector("input[name=method]:checked");
+      const opened = await call("/pay", { method: method.value, ...JSON.parse(method.dataset.inputs) });
+      if (opened.kind === "qr") {
+        await showCode(method.value, opened);
+      } else if (opened.kind === "redirect") {
+        location.assign(opened.params.h5_url || opened.params.url);
+        await pause(10000); // the button stays busy while the browser leaves
+      } else {
+        await bridge(opened.params);
+      }
+    },
+    async result() {
+      await call("/client-result", { result: "success", detail: "checkout page" });
+      const asked = document.querySelector("[data-asked]");
+      if (!asked) return show({ notice: "not_paid_yet" });
+      asked.hidden = false;
+      document.querySelector("[data-waiting]").hidden = true;
+      return look();
+    },
+    async cancel() {
+      await call("/cancel", {}).catch((problem) => {
+        throw problem.code === "provider_unavailable" ? new Refused("cannot_close") : problem;
+      });
+      await show();
+    },
+  };
+
+  // Inside WeChat its own bridge pays; what it reports is a hint, the server asks.
+  function bridge(params) {
+    return new Promise((done) => {
+      const open = () => window.WeixinJSBridge.invoke("getBrandWCPayRequest", params, (result) => {
+        if (result.err_msg === "get_brand_wcpay_request:ok") location.assign(address({ back: "1" }));
+        done();
+      });
+      if (window.WeixinJSBridge) open();
+      else document.addEventListener("WeixinJSBridgeReady", open, { once: true });
+    });
+  }
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    const act = actions[form.dataset.action];
+    if (!act) return;
+    event.preventDefault();
+    const button = form.querySelector("button");
+    if (button.getAttribute("aria-busy") === "true") return;
+    const label = button.textContent;
+    button.setAttribute("aria-busy", "true");
+    if (button.dataset.busy) button.textContent = button.dataset.busy;
+    const chosen = form.querySelector("input[name=method]:checked");
+    try {
+      await act(form);
+    } catch (problem) {
+      if (problem instanceof Refused) {
+        await show({ notice: problem.code, ...(chosen && { method: chosen.value }) }).catch(() => offline(true));
+      } else {
+        offline(true);
+      }
+    }
+    button.removeAttribute("aria-busy");
+    button.textContent = label;
+  });
+
+  document.addEventListener("click", async (event) => {
+    const target = event.target.closest("[data-copy], [data-action=refresh]");
+    if (!target) return;
+    event.preventDefault();
+    if (target.dataset.copy) {
+      await navigator.clipboard.writeText(target.dataset.copy).then(() => { target.textContent = target.dataset.copied; }, () => {});
+    } else {
+      await show().catch(() => offline(true));
+    }
+  });
+
+  // --- live -------------------------------------------------------------------------------------------------
+  let stream = null;
+  let polling = null; // the token object of the loop that may go on
+
+  function listen() {
+    stream = new EventSource(`${facts().stream}?${new URLSearchParams({ token: facts().token })}`);
+    const late = setTimeout(poll, STREAM_OPENS_WITHIN_MS);
+    stream.addEventListener("open", () => { clearTimeout(late); polling = null; look(); });
+    stream.addEventListener("error", () => { clearTimeout(late); poll(); });
+    for (const name of EVENTS) stream.addEventListener(name, look);
+  }
+
+  async function poll() {
+    if (polling || !("live" in facts())) return;
+    const mine = polling = {};
+    let known = null;
+    for (let wait = 2000; polling === mine; await pause(wait)) {
+      try {
+        const order = await call(`?wait=${WAIT_S}`);
+        const now = `${order.state}.${order.delivery_state}.${order.refunded_amount}`;
+        if (polling === mine && now !== known) await look();
+        [known, wait] = [now, 2000];
+      } catch (problem) {
+        if (problem instanceof Refused && problem.code.startsWith("token")) return look();
+        wait = Math.min(wait * 2, 30000);
+      }
+    }
+  }
+
+  function hush() {
+    polling = null;
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  function countDown() {
+    for (const clock of document.querySelectorAll("[data-countdown]")) {
+      clock.ends = clock.ends || performance.now() + clock.dataset.countdown * 1000;
+      const left = Math.max(0, Math.round((clock.ends - performance.now()) / 1000));
+      const [h, m, s] = [Math.floor(left / 3600), Math.floor(left / 60), left % 60];
+      clock.textContent = h
+        ? clock.dataset.hours.replace("{h}", h).replace("{m}", m % 60)
+        : clock.dataset.minutes.replace("{m}", m).replace("{s}", s);
+      if (left === 0 && !clock.over) {
+        clock.over = true;
+        setTimeout(look, 1500);
+      }
+    }
+  }
+
+  function start() {
+    for (const button of document.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+    countDown();
+    if (!("live" in facts())) return hush();
+    if (!stream) listen();
+    if ("report" in facts()) {
+      // Back from the provider: ask it now rather than wait for its message.
+      delete facts().report;
+      actions.result().catch(() => {});
+    }
+  }
+
+  setInterval(countDown, 1000);
+  setInterval(() => { if (!document.hidden && "live" in facts()) look(); }, LOOK_EVERY_MS);
+  // A phone comes back from the provider's app.
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && "live" in facts()) look(); });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) { start(); look(); } });
+  window.addEventListener("pagehide", hush);
+  start();
+})();

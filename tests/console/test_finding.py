@@ -1,0 +1,190 @@
+"""Finding: one box, every number, exactly, and never by reading a whole table."""
+
+import pytest
+from django.core.paginator import Paginator
+from django.db import connection
+from django.test import RequestFactory
+
+from channels_app import admin_base
+from channels_app.admin_base import keys_of
+from channels_app.models import Notification
+from fulfillment.models import Delivery, GameEvent, LedgerEntry, Player, WebhookMessage
+from orders.finding import order_places
+from orders.models import Case, Order, Payment, PaymentAttempt
+from tests.console.conftest import list_of, page_of
+
+
+def found(browser, model, term, **more):
+    """The primary keys a list shows for a search."""
+    answer = browser.get(list_of(model), {"q": term, **more})
+    assert answer.status_code == 200
+    return {row.pk for row in answer.context["cl"].result_list}
+
+
+class TestOneBox:
+    """Paste any number into the order list: exactly its order comes up."""
+
+    @pytest.fixture
+    def crowd(self, busy_shop):
+        """Others whose numbers look alike."""
+        for number in range(20):
+            busy_shop.purchase(f"player1{number}", f"42000000000000000000000000010{number}")
+        return busy_shop
+
+    @pytest.mark.parametrize("number", ["order_no", "client_ref", "transaction_id", "uid"])
+    def test_finds_by_the_orders_own_numbers(self, crowd, staff, number):
+        browser = staff("orders.view_order")
+        assert found(browser, Order, getattr(crowd.bought, number)) == {crowd.bought.pk}
+
+    def test_finds_by_a_later_attempts_number(self, crowd, staff):
+        again = crowd.attempt(crowd.waiting, attempt_no=crowd.waiting.order_no + "02")
+        assert found(staff("orders.view_order"), Order, again.attempt_no) == {crowd.waiting.pk}
+
+    def test_finds_by_the_transaction_of_money_that_is_held(self, crowd, staff):
+        browser = staff("orders.view_order")
+        assert found(browser, Order, "4200000000000000000000000002") == {crowd.waiting.pk}
+
+    def test_finds_every_order_of_a_player(self, crowd, staff):
+        more = {crowd.order("player1").pk for _ in range(3)}
+        assert found(staff("orders.view_order"), Order, " player1 ") == {crowd.bought.pk, *more}
+
+    @pytest.mark.parametrize(
+        "term", ["player", "PLAYER1", "%", "player1%", "_layer1", "4200000000000000000000000001'", "\\"]
+    )
+    def test_finds_nothing_by_half_a_number(self, crowd, staff, term):
+        assert found(staff("orders.view_order"), Order, term) == set()
+
+    @pytest.mark.parametrize("term", ["\x00", "x" * 5000, "订单", "' OR 1=1 --"])
+    def test_bears_any_input(self, crowd, staff, term):
+        assert staff("orders.view_order").get(list_of(Order), {"q": term}).status_code == 200
+
+
+class TestOtherLists:
+    """The other lists are searched the same way."""
+
+    def test_by_order_number(self, busy_shop, staff):
+        browser = staff(superuser=True)
+        order = busy_shop.bought
+        assert found(browser, PaymentAttempt, order.order_no) == {order.attempts.get().pk}
+        assert found(browser, Payment, order.order_no) == {order.payments.get().pk}
+        assert found(browser, Delivery, order.order_no) == {order.deliveries.get().pk}
+        assert len(found(browser, LedgerEntry, order.order_no)) == 2
+        assert len(found(browser, GameEvent, order.order_no)) == 2
+        assert len(found(browser, WebhookMessage, order.order_no)) == 2
+        assert len(found(browser, Notification, order.order_no)) == 1
+
+    def test_by_player(self, busy_shop, staff):
+        browser = staff(superuser=True)
+        assert found(browser, Player, "player1") == {Player.objects.get().pk}
+        assert found(browser, Delivery, "player1") == {Delivery.objects.get().pk}
+        assert len(found(browser, LedgerEntry, "player1")) == 1
+
+    def test_cases_by_the_order_the_player_or_the_transaction(self, busy_shop, staff):
+        browser = staff(superuser=True)
+        for term in (busy_shop.waiting.order_no, "player2", "4200000000000000000000000002"):
+            assert found(browser, Case, term) == {Case.objects.get().pk}
+        assert found(browser, Case, busy_shop.bought.order_no) == set()
+
+
+@pytest.fixture
+def many_orders(busy_shop):
+    """Three thousand orders of many players, and statistics that know of them."""
+    with connection.cursor() as cursor:
+        columns = [field.column for field in Order._meta.concrete_fields if not field.primary_key]
+        changed = {
+            "order_no": "'20260101G' || lpad(n::text, 21, '0')",
+            "client_ref": "'many-' || n",
+            "uid": "'uid' || mod(n, 500)",
+            "transaction_id": "''",
+        }
+        chosen = ", ".join(changed.get(column, f"o.{column}") for column in columns)
+        cursor.execute(
+            f"INSERT INTO orders_order ({', '.join(columns)})"
+            f" SELECT {chosen} FROM orders_order o, generate_series(1, 3000) n WHERE o.id = %s",
+            [busy_shop.order("template").pk],
+        )
+        cursor.execute("ANALYZE orders_order")
+    return busy_shop
+
+
+def plan(queryset) -> str:
+    return queryset.explain()
+
+
+class TestPlans:
+    """No list and no search reads the whole table of orders."""
+
+    def test_the_default_list_walks_the_primary_key(self, many_orders):
+        from django.contrib import admin
+
+        request = RequestFactory().get("/admin/orders/order/")
+        request.user = None
+        rows = Order.objects.order_by(*admin.site.get_model_admin(Order).get_ordering(request))[:50]
+        assert "orders_order_pkey" in plan(rows)
+
+    def test_every_place_of_the_search_is_answered_by_an_index(self, many_orders):
+        for term, names in {
+            "20260101G000000000000000000007": ["orders_order_order_no", "order_client_ref_once", "order_player", "order_transaction"],
+        }.items():  # fmt: skip
+            for place, name in zip(order_places(term), names, strict=False):
+                said = plan(keys_of(place))
+                assert name in said, said
+                assert "Seq Scan on orders_order" not in said
+
+    def test_the_places_beside_orders_are_indexed_too(self, many_orders):
+        with connection.cursor() as cursor:
+            # A few rows are read faster whole; the plan for many must exist all the same.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            attempts, held = (
+                plan(keys_of(place)) for place in order_places("4200000000000000000000000002")[4:]
+            )
+            cursor.execute("SET LOCAL enable_seqscan = on")
+        assert "attempt_no_once_per_account" in attempts
+        assert "payment_transaction" in held
+        assert "Seq Scan" not in attempts + held
+
+    def test_the_page_of_what_was_found_is_read_by_key(self, many_orders):
+        keys = list(Order.objects.order_by("-pk").values_list("pk", flat=True)[:40])
+        assert "Seq Scan" not in plan(Order.objects.filter(pk__in=keys).order_by("-pk")[:50])
+
+
+class TestLists:
+    """A list stays fast however long its table is."""
+
+    def test_counts_no_further_than_anybody_pages(self, many_orders, staff, monkeypatch):
+        monkeypatch.setattr(admin_base, "COUNTED_AT_MOST", 100)
+        answer = staff("orders.view_order").get(list_of(Order))
+        assert answer.context["cl"].result_count == 100
+        assert "the newest 100" in answer.content.decode()
+        assert issubclass(admin_base.CappedPaginator, Paginator)
+
+    def test_is_ordered_by_its_key_whatever_the_address_says(self, many_orders, staff):
+        browser = staff("orders.view_order")
+        for order in ("", "3", "-4.2"):
+            rows = [row.pk for row in browser.get(list_of(Order), {"o": order}).context["cl"].result_list]
+            assert rows == sorted(rows, reverse=True)
+
+    def test_takes_no_filter_that_is_not_on_offer(self, many_orders, staff):
+        browser = staff("orders.view_order")
+        for lookup in ("attach__contains", "uid", "product__name__icontains", "state__regex"):
+            answer = browser.get(list_of(Order), {lookup: "x"})
+            assert answer.status_code in (302, 400), lookup
+
+    def test_filters_by_game_and_environment_together(self, many_orders, staff):
+        browser = staff("orders.view_order")
+        game = many_orders.game.pk
+        assert browser.get(list_of(Order), {"books": f"{game}.production"}).context["cl"].result_count == 0
+        assert browser.get(list_of(Order), {"books": f"{game}.sandbox"}).context["cl"].result_count == 3003
+
+    @pytest.mark.parametrize("value", ["today", "yesterday", "7days", "30days", "nonsense", "-1"])
+    def test_bears_any_period(self, busy_shop, staff, value):
+        assert staff("orders.view_order").get(list_of(Order), {"period": value}).status_code == 200
+
+    def test_today_holds_what_was_made_today(self, busy_shop, staff):
+        browser = staff("orders.view_order")
+        assert browser.get(list_of(Order), {"period": "today"}).context["cl"].result_count == 2
+        assert browser.get(list_of(Order), {"period": "yesterday"}).context["cl"].result_count == 0
+
+    def test_links_lead_to_pages(self, busy_shop, staff):
+        text = staff("orders.view_order").get(list_of(Order)).content.decode()
+        assert page_of(busy_shop.bought) in text
