@@ -23,7 +23,7 @@ check: $(VENV)/.dev  ## what CI runs: format, lint, types, floors, migrations, t
 	$(MAKE) test
 
 bench: $(VENV)/.run .env  ## speed and memory, each figure beside its floor of the same run
-	$(BIN)/python manage.py bench
+	$(BIN)/python -m bench
 
 messages: $(VENV)/.dev  ## collect the texts to translate (needs gettext)
 	DEBUG=1 $(BIN)/python manage.py makemessages -l zh_Hans --ignore '$(VENV)' --ignore var --no-wrap

@@ -62,9 +62,7 @@ def adapter_of(account: MerchantAccount) -> ProviderAdapter:
 
 
 @transaction.atomic
-def save_account(
-    *, provider: str, code: str, environment: str, credentials: Mapping[str, Any]
-) -> MerchantAccount:
+def save_account(*, provider: str, code: str, environment: str, credentials: Mapping[str, Any]) -> MerchantAccount:
     """Create a merchant account, or rotate the credentials of the one with this code.
 
     Raises CredentialsInvalid before anything is stored, AccountRefused when the code belongs to an account
@@ -74,7 +72,7 @@ def save_account(
         build_adapter(provider, credentials)
     except KeyError:
         raise AccountRefused(f"there is no provider {provider!r}") from None
-    account, made = MerchantAccount.objects.select_for_update().get_or_create(
+    account, _ = MerchantAccount.objects.select_for_update().get_or_create(
         code=code, defaults={"provider": provider, "environment": environment, "credentials_sealed": b""}
     )
     if (account.provider, account.environment) != (provider, environment):
@@ -161,5 +159,3 @@ def rewrap_notifications() -> int:
 def raw_cell(notification_id: object) -> bytes:
     """The vault's name for the raw message of a notification."""
     return vault.place("channels_app_notification", notification_id, "raw_sealed")
-
-

@@ -81,7 +81,13 @@ def as_received(notification: Notification) -> RawNotification:
 
 
 def conclude(
-    notification_id: uuid.UUID, *, verdict: Verdict, now: datetime, failed_step: str = "", detail: str = "", attempt_no: str = ""
+    notification_id: uuid.UUID,
+    *,
+    verdict: Verdict,
+    now: datetime,
+    failed_step: str = "",
+    detail: str = "",
+    attempt_no: str = "",
 ) -> None:
     """Write a verdict that moves nothing."""
     Notification.objects.filter(pk=notification_id).update(

@@ -4,9 +4,12 @@ Adds to the pages of orders what only this floor knows: deliveries, webhook mess
 """
 
 import json
+from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -25,6 +28,7 @@ from channels_app.admin_base import (
     mark,
     number,
 )
+from fulfillment.endpoints import pause_endpoint, requeue, resume_endpoint
 from fulfillment.models import (
     Balance,
     Delivery,
@@ -42,10 +46,13 @@ from fulfillment.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
+from fulfillment.outbox import LEASE_S
 from orders.admin import BooksFilter, GameAdmin, OrderAdmin, ProductAdmin
 from orders.models import Game, Order, Product
 
 _PANEL_ROWS = 50
+# Whoever sends a message holds it this long; what is due sooner may be on its way.
+_LEASE = timedelta(seconds=LEASE_S)
 
 DELIVERY_TONES = {
     DeliveryStatus.PENDING: "working",
@@ -120,19 +127,12 @@ def _order_deliveries(request: HttpRequest, order: Order) -> Panel:
             )
             for row in rows
         ],
-        empty=_(
-            "No goods have left yet. Once the money is here this shows what was delivered, line by line."
-        ),
+        empty=_("No goods have left yet. Once the money is here this shows what was delivered, line by line."),
     )
 
 
 def _order_messages(request: HttpRequest, order: Order) -> Panel:
-    rows = (
-        messages_about(order.order_no)
-        .select_related("event")
-        .prefetch_related("tries")
-        .order_by("pk")[:_PANEL_ROWS]
-    )
+    rows = messages_about(order.order_no).select_related("event").prefetch_related("tries").order_by("pk")[:_PANEL_ROWS]
     return Panel(
         title=_("What the game server was told"),
         columns=(_("Event"), _("Message"), _("State"), _("Attempts"), _("Next attempt")),
@@ -166,22 +166,41 @@ def tries_in_words(message: WebhookMessage) -> str:
     )
 
 
+class ItemChoice(forms.ModelChoiceField[Item]):
+    """Items are named with their game: two games may call different things the same."""
+
+    def label_from_instance(self, item: Item) -> str:
+        """Game, code and name."""
+        return f"{item.game.code} · {item.item_id} ({item.name})"
+
+
+class GrantForm(forms.ModelForm[ProductGrant]):
+    """A product gives items of its own game."""
+
+    item = ItemChoice(
+        label=gettext_lazy("item"),
+        queryset=Item.objects.select_related("game").order_by("game__code", "item_id"),
+    )
+
+    class Meta:
+        model = ProductGrant
+        fields = ("item", "quantity", "bonus")
+
+    def clean_item(self) -> Item:
+        """Refuse another game's item: the players of this game could not use it."""
+        item: Item = self.cleaned_data["item"]
+        if item.game_id != self.instance.product.game_id:
+            raise ValidationError(_("This item belongs to another game."))
+        return item
+
+
 class GrantInline(admin.TabularInline[ProductGrant, Product]):
     """What one piece of a product gives. Holds for orders made from then on."""
 
     model = ProductGrant
+    form = GrantForm
     extra = 0
     ordering = ("pk",)
-    autocomplete_fields: tuple[str, ...] = ()
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Items are named with their game: two games may call different things the same."""
-        if db_field.name == "item":
-            kwargs["queryset"] = Item.objects.select_related("game").order_by("game__code", "item_id")
-        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
-        if db_field.name == "item" and field is not None:
-            field.label_from_instance = lambda item: f"{item.game.code} · {item.item_id} ({item.name})"  # type: ignore[attr-defined]
-        return field
 
 
 class DeliveryPolicyInline(admin.TabularInline[DeliveryPolicy, Game]):
@@ -238,11 +257,7 @@ def _player_ledger(request: HttpRequest, player: Player) -> Panel:
 
 
 def _player_deliveries(request: HttpRequest, player: Player) -> Panel:
-    rows = (
-        player.deliveries.select_related("order")
-        .prefetch_related("lines__item")
-        .order_by("-pk")[:_PANEL_ROWS]
-    )
+    rows = player.deliveries.select_related("order").prefetch_related("lines__item").order_by("-pk")[:_PANEL_ROWS]
     return Panel(
         title=_("Deliveries, newest first"),
         columns=(_("Created"), _("Delivery"), _("Goods"), _("Order"), _("State")),
@@ -446,20 +461,16 @@ class BalanceAdmin(ReadOnlyAdmin[Balance]):
 
 
 # --- what game servers are told -----------------------------------------------------------------------------
-def _move_endpoint(to: EndpointState) -> Any:
-    def perform(request: HttpRequest, endpoint: WebhookEndpoint, given: dict[str, Any]) -> str:
-        moved = WebhookEndpoint.objects.filter(pk=endpoint.pk).exclude(state=to)
-        # A resumed endpoint is tried at once, whatever it answered before.
-        healed = (
-            {"failures_in_a_row": 0, "failing_since": None, "next_probe_at": None}
-            if to == EndpointState.ACTIVE
-            else {}
-        )
-        if not moved.update(state=to, **healed):
-            raise ActRefused(_("Somebody else has just done that."))
-        return _("%(endpoint)s is now: %(state)s.") % {"endpoint": endpoint, "state": to.label}
+def _pause(request: HttpRequest, endpoint: WebhookEndpoint, given: dict[str, Any]) -> str:
+    if not pause_endpoint(endpoint_id=endpoint.pk):
+        raise ActRefused(_("Somebody else has just done that."))
+    return _("%(endpoint)s is paused; everything waits.") % {"endpoint": endpoint}
 
-    return perform
+
+def _resume(request: HttpRequest, endpoint: WebhookEndpoint, given: dict[str, Any]) -> str:
+    if not resume_endpoint(endpoint_id=endpoint.pk, actor=request.user.get_username()):
+        raise ActRefused(_("Somebody else has just done that."))
+    return _("%(endpoint)s is told again.") % {"endpoint": endpoint}
 
 
 def _waiting_messages(endpoint: WebhookEndpoint) -> int:
@@ -492,9 +503,7 @@ class WebhookEndpointAdmin(ReadOnlyAdmin[WebhookEndpoint]):
         "last_error",
         "created_at",
     )
-    list_note = gettext_lazy(
-        "An address is set, and its secret shown once, by `manage.py set_webhook GAME URL`."
-    )
+    list_note = gettext_lazy("An address is set, and its secret shown once, by `manage.py set_webhook GAME URL`.")
     acts = (
         Act(
             name="pause",
@@ -502,14 +511,13 @@ class WebhookEndpointAdmin(ReadOnlyAdmin[WebhookEndpoint]):
             permission="fulfillment.change_webhookendpoint",
             effect=lambda endpoint: [
                 _("The game server is told nothing more until somebody resumes."),
-                _("Nothing is lost: messages wait. Now waiting: %(count)s.")
-                % {"count": _waiting_messages(endpoint)},
+                _("Nothing is lost: messages wait. Now waiting: %(count)s.") % {"count": _waiting_messages(endpoint)},
                 _("Goods that the game server holds are not delivered meanwhile."),
             ],
             hindrance=lambda endpoint: (
                 "" if endpoint.state == EndpointState.ACTIVE else _("It is not being told anything now.")
             ),
-            perform=_move_endpoint(EndpointState.PAUSED),
+            perform=_pause,
         ),
         Act(
             name="resume",
@@ -519,10 +527,8 @@ class WebhookEndpointAdmin(ReadOnlyAdmin[WebhookEndpoint]):
                 _("The game server is told again, at once. Now waiting: %(count)s.")
                 % {"count": _waiting_messages(endpoint)}
             ],
-            hindrance=lambda endpoint: (
-                _("It is being told things.") if endpoint.state == EndpointState.ACTIVE else ""
-            ),
-            perform=_move_endpoint(EndpointState.ACTIVE),
+            hindrance=lambda endpoint: _("It is being told things.") if endpoint.state == EndpointState.ACTIVE else "",
+            perform=_resume,
         ),
     )
 
@@ -602,9 +608,7 @@ def _message_tries(request: HttpRequest, message: WebhookMessage) -> Panel:
     return Panel(
         title=_("Attempts"),
         columns=(_("When"), _("HTTP status"), _("Error"), _("Answer"), _("Took, ms")),
-        rows=[
-            (timezone.localtime(row.at), row.status, row.error, row.answer, row.duration_ms) for row in rows
-        ],
+        rows=[(timezone.localtime(row.at), row.status, row.error, row.answer, row.duration_ms) for row in rows],
         empty=_("It has not been sent yet."),
     )
 
@@ -612,15 +616,19 @@ def _message_tries(request: HttpRequest, message: WebhookMessage) -> Panel:
 def _send_again(request: HttpRequest, message: WebhookMessage, given: dict[str, Any]) -> str:
     """Only the time of the next attempt moves; a dispatcher sends it, with the same id and the same bytes."""
     now = timezone.now()
-    undelivered = WebhookMessage.objects.filter(pk=message.pk).exclude(state=MessageState.DELIVERED)
-    if not undelivered.update(state=MessageState.WAITING, next_attempt_at=now):
-        raise ActRefused(_("The game server has just been told."))
+    due_much_later = WebhookMessage.objects.filter(
+        pk=message.pk, state=MessageState.WAITING, next_attempt_at__gt=now + _LEASE
+    )
+    if not (requeue(message_ids=[message.pk], now=now) or due_much_later.update(next_attempt_at=now)):
+        raise ActRefused(_("It is being sent just now, or has been."))
     return _("It is sent within seconds.")
 
 
 def _not_to_be_sent(message: WebhookMessage) -> str:
     if message.state == MessageState.DELIVERED:
         return _("The game server has been told, and said so.")
+    if message.next_attempt_at and message.next_attempt_at <= timezone.now() + _LEASE:
+        return _("It is sent within seconds anyway.")
     if message.endpoint.state != EndpointState.ACTIVE:
         return _("The endpoint is paused or off: resume it first, then everything that waits is sent.")
     return ""

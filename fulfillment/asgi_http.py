@@ -50,9 +50,7 @@ class StreamRequest:
         return cls(
             method=scope["method"],
             path=scope["path"],
-            headers={
-                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-            },
+            headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
             query=dict(pairs),
             peer=(scope.get("client") or ("",))[0],
         )
@@ -74,16 +72,12 @@ async def begin(send: Send, status: int, headers: Mapping[str, str]) -> None:
         {
             "type": "http.response.start",
             "status": status,
-            "headers": [
-                (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in every.items()
-            ],
+            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in every.items()],
         }
     )
 
 
-async def answer(
-    send: Send, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
-) -> None:
+async def answer(send: Send, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
     """Send a whole answer."""
     length = {} if status == 204 else {"content-length": str(len(body))}
     await begin(send, status, {**length, **(headers or {})})
@@ -97,9 +91,7 @@ async def answer_json(send: Send, document: Mapping[str, Any]) -> None:
 
 async def answer_problem(send: Send, problem: Problem) -> None:
     """Send a refusal."""
-    await answer(
-        send, problem.status, compact(problem.document()), {"content-type": CONTENT_TYPE, **problem.headers}
-    )
+    await answer(send, problem.status, compact(problem.document()), {"content-type": CONTENT_TYPE, **problem.headers})
 
 
 async def answer_preflight(send: Send) -> None:

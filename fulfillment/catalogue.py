@@ -77,6 +77,11 @@ class _Reader:
         """Remember one."""
         self.faults.append(f"{place}: {detail}")
 
+    def refuse_faults(self) -> None:
+        """Raises CatalogueRefused when there are any."""
+        if self.faults:
+            raise CatalogueRefused(self.faults)
+
     def rows(self, place: str, value: object, read: Callable[[str, Mapping[str, Any]], _T]) -> list[_T]:
         """Read a list of objects, each by `read`."""
         if not isinstance(value, list):
@@ -139,9 +144,7 @@ class _Reader:
         self.done(place, fields)
         self.once(f"{place}.prices", (key for key, _ in prices))
         self.once(f"{place}.grants", (key for key, _ in grants))
-        return _Product(
-            product_id, name, self.stores(f"{place}.store_ids", stores), dict(prices), dict(grants)
-        )
+        return _Product(product_id, name, self.stores(f"{place}.store_ids", stores), dict(prices), dict(grants))
 
     def stores(self, place: str, value: object) -> Mapping[str, str]:
         """The product's names in app stores."""
@@ -182,14 +185,15 @@ def load_catalogue(*, game: Game, document: Mapping[str, Any], dry_run: bool = F
     """
     reader = _Reader()
     items, products = reader.document(document)
+    # References are looked up in a readable file only: a faulty item would be reported missing everywhere.
+    reader.refuse_faults()
     with transaction.atomic():
         # Two loads of one game at once: the second sees what the first has made.
         Game.objects.select_for_update().get(pk=game.pk)
         loader = _Loader(game)
         for number, product in enumerate(products):
             loader.check(reader, f"products[{number}]", product, {item.item_id for item in items})
-        if reader.faults:
-            raise CatalogueRefused(reader.faults)
+        reader.refuse_faults()
         loader.load(items, products)
         if dry_run:
             transaction.set_rollback(True)
@@ -268,17 +272,12 @@ class _Loader:
             row.delete()
 
     def _grants(self, product: Product, wanted: _Product) -> None:
-        rows = {
-            row.item.item_id: row
-            for row in ProductGrant.objects.filter(product=product).select_related("item")
-        }
+        rows = {row.item.item_id: row for row in ProductGrant.objects.filter(product=product).select_related("item")}
         for item_id, (quantity, bonus) in wanted.grants.items():
             key = f"{product.product_id} {item_id}"
             row = rows.pop(item_id, None)
             if row is None:
-                ProductGrant.objects.create(
-                    product=product, item=self._items[item_id], quantity=quantity, bonus=bonus
-                )
+                ProductGrant.objects.create(product=product, item=self._items[item_id], quantity=quantity, bonus=bonus)
                 self._note("add", "grant", key, f"{quantity}+{bonus}")
             else:
                 self._update(row, "grant", key, {"quantity": quantity, "bonus": bonus})
@@ -286,9 +285,7 @@ class _Loader:
             self._note("remove", "grant", f"{product.product_id} {item_id}", str(row))
             row.delete()
 
-    def _update(
-        self, row: Any, what: str, key: str, values: Mapping[str, Any], *, also: tuple[str, ...] = ()
-    ) -> None:
+    def _update(self, row: Any, what: str, key: str, values: Mapping[str, Any], *, also: tuple[str, ...] = ()) -> None:
         differing = {name: value for name, value in values.items() if getattr(row, name) != value}
         if not differing:
             return

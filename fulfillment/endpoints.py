@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from channels_app import vault
-from fulfillment import signing
+from fulfillment import outbox, signing
 from fulfillment.models import (
     DeliveryMode,
     DeliveryPolicy,
@@ -61,7 +61,7 @@ def set_endpoint(*, game: Game, url: str, mode: DeliveryMode | None = None) -> E
         if endpoint.state == EndpointState.DISABLED:
             endpoint.state = EndpointState.ACTIVE
         endpoint.save(update_fields=["url", "state"])
-        release(endpoint=endpoint)
+        _start_afresh(endpoint, actor="operator")
     return EndpointSet(endpoint, secret)
 
 
@@ -107,27 +107,14 @@ def resume_endpoint(*, endpoint_id: int, actor: str) -> bool:
         return False
     endpoint.state = EndpointState.ACTIVE
     endpoint.save(update_fields=["state"])
-    release(endpoint=endpoint, actor=actor)
+    _start_afresh(endpoint, actor=actor)
     return True
 
 
-def release(*, endpoint: WebhookEndpoint, actor: str = "operator") -> int:
-    """Forget an endpoint's failures and make everything it was not told due now, parked messages too.
-
-    Returns how many messages are on their way earlier than they were. Their cases are closed by being told.
-    """
-    endpoint.failures_in_a_row = 0
-    endpoint.failing_since = endpoint.next_probe_at = None
-    endpoint.last_error = ""
-    endpoint.save(update_fields=["failures_in_a_row", "failing_since", "next_probe_at", "last_error"])
-    now = timezone.now()
-    # The case of a 410 is about the endpoint itself: being switched on is what closes it.
-    Case.objects.filter(
-        kind=CaseKind.WEBHOOK_PARKED, subject=f"endpoint:{endpoint.pk}", closed_at__isnull=True
-    ).update(closed_at=now, closed_by=actor[:80], decision="switched on")
-    with connection.cursor() as cursor:
-        cursor.execute(RELEASE, {"endpoint": endpoint.pk, "lease_s": LEASE_S})
-        return cursor.rowcount
+@transaction.atomic
+def release_endpoint(*, endpoint_id: int, actor: str) -> int:
+    """Send everything that waits for an endpoint at once, parked messages too. Returns how many that brought forward."""
+    return _start_afresh(_locked(endpoint_id), actor=actor)
 
 
 def requeue(*, message_ids: Sequence[int], now: datetime) -> int:
@@ -160,3 +147,15 @@ def _add_secret(endpoint: WebhookEndpoint, known: list[str]) -> str:
     endpoint.set_secrets([secret, *known][:SECRETS_AT_ONCE])
     endpoint.save(update_fields=["secrets_sealed"])
     return secret
+
+
+def _start_afresh(endpoint: WebhookEndpoint, *, actor: str) -> int:
+    endpoint.failures_in_a_row = 0
+    endpoint.failing_since = endpoint.next_probe_at = None
+    endpoint.last_error = ""
+    endpoint.save(update_fields=["failures_in_a_row", "failing_since", "next_probe_at", "last_error"])
+    # The case of a 410 is about the endpoint itself, and this closes it; those of messages close by being told.
+    Case.objects.filter(
+        kind=CaseKind.WEBHOOK_PARKED, subject=outbox.subject_of_endpoint(endpoint.pk), closed_at__isnull=True
+    ).update(closed_at=timezone.now(), closed_by=actor[:80], decision="switched on")
+    return outbox.release(endpoint_id=endpoint.pk)

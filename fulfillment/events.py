@@ -64,6 +64,4 @@ def _place(game: GameServer, after: str) -> tuple[int, int]:
         match = _CURSOR.fullmatch(text)
         if match is not None:
             return int(match[1]), int(match[2])
-    raise Problem(
-        400, "invalid_cursor", "`after` is the id of an event that is still kept, or comes from `next`."
-    )
+    raise Problem(400, "invalid_cursor", "`after` is the id of an event that is still kept, or comes from `next`.")

@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
 
 from channels_app.vault import VaultClosed
 from fulfillment import delivering, telling
@@ -35,7 +36,7 @@ FAILURES_BEFORE_PROBING = 5
 # An endpoint that has been away for long is asked less often: every twentieth of its absence, between one and twenty
 # probe intervals. It is found again within 5 % of the time it was away.
 _PROBE_SHARE = 0.05
-_PROBE_STRETCH = 20
+PROBE_STRETCH = 20
 _PARKED_AT_ONCE = 50
 
 
@@ -185,7 +186,9 @@ def claim(*, busy: Mapping[int, Collection[str]]) -> list[Claimed]:
                 }  # fmt: skip
                 wanted.append((target, raw.execute(_CLAIM_PROBE if target.probing else _CLAIM, about)))
         for target, cursor in wanted:
-            claimed += sorted((_claimed(target, row) for row in cursor.fetchall()), key=lambda message: message.seq)
+            claimed += sorted(
+                (_claimed(target, row) for row in cursor.fetchall()), key=lambda message: message.seq
+            )
     return claimed
 
 
@@ -323,10 +326,10 @@ def _record(outcomes: Sequence[Outcome]) -> None:
             ),
         )  # fmt: skip
         if told:
-            raw.execute(_TOLD, ([outcome.message.pk for outcome in told], [outcome.status for outcome in told]))
-            again = [subject_of(outcome.message.pk) for outcome in told if outcome.message.attempts]
-            if again:
-                raw.execute(_CLOSE_CASES, (again,))
+            raw.execute(
+                _TOLD, ([outcome.message.pk for outcome in told], [outcome.status for outcome in told])
+            )
+            raw.execute(_CLOSE_CASES, ([subject_of(outcome.message.pk) for outcome in told],))
         if others:
             raw.execute(
                 _NOT_TOLD,
@@ -350,7 +353,7 @@ def delay_s(outcome: Outcome) -> float:
     rung = float(ladder[min(message.attempts, len(ladder) - 1)])
     if message.target.probing:
         shortest = float(settings.WEBHOOK_PROBE_INTERVAL_S)
-        stretched = min(message.target.failing_for_s * _PROBE_SHARE, _PROBE_STRETCH * shortest)
+        stretched = min(message.target.failing_for_s * _PROBE_SHARE, PROBE_STRETCH * shortest)
         rung = min(rung, max(shortest, stretched))
     return max(rung, outcome.retry_after_s)
 
@@ -364,7 +367,13 @@ def _note_health(raw: psycopg.Connection[Any], outcomes: Sequence[Outcome]) -> N
         raw.execute(_WELL, (sorted(well),))
     unwell = {pk: _since_success(by_endpoint[pk]) for pk in sorted(by_endpoint)}
     notes = [
-        (pk, sum(map(_counts, its)), its[-1].error, max(o.retry_after_s for o in its), its[-1].message.target.probing)
+        (
+            pk,
+            sum(map(_counts, its)),
+            its[-1].error,
+            max(o.retry_after_s for o in its),
+            its[-1].message.target.probing,
+        )
         for pk, its in unwell.items()
         if its
     ]
@@ -403,7 +412,7 @@ def _switch_off(raw: psycopg.Connection[Any], outcome: Outcome) -> None:
         cases.OPEN,
         cases.opening(
             kind=CaseKind.WEBHOOK_PARKED,
-            subject=f"endpoint:{target.pk}",
+            subject=subject_of_endpoint(target.pk),
             environment=outcome.message.environment,
             now=outcome.at,
             game_id=target.game_id,
@@ -427,6 +436,11 @@ _ABOUT_ORDER = "SELECT id, amount_minor, currency FROM orders_order WHERE order_
 def subject_of(message_id: int) -> str:
     """What the case of a parked message is about."""
     return f"message:{message_id}"
+
+
+def subject_of_endpoint(endpoint_id: int) -> str:
+    """What the case of an endpoint that was switched off is about."""
+    return f"endpoint:{endpoint_id}"
 
 
 def park_overdue(target: Target) -> int:
@@ -472,16 +486,16 @@ def _park(
         raw.execute(_PARK, ([message.pk for message, _ in to_park],))
     # A parked delivery has its own case, opened with it.
     told_of = [(message, error) for message, error in to_park if message.type != telling.DELIVERY_REQUESTED]
-    about = [raw.execute(_ABOUT_ORDER, (message.order_no,)) for message, _ in told_of]
-    for (message, error), cursor in zip(told_of, about, strict=True):
-        order_id, amount_minor, currency = cursor.fetchone() or (None, None, "")
+    asked = [raw.execute(_ABOUT_ORDER, (message.order_no,)) for message, _ in told_of]
+    orders = [cursor.fetchone() or (None, None, "") for cursor in asked]
+    for (message, error), (order_id, amount_minor, currency) in zip(told_of, orders, strict=True):
         raw.execute(
-            f"{cases.OPEN}",
+            cases.OPEN,
             cases.opening(
                 kind=CaseKind.WEBHOOK_PARKED,
                 subject=subject_of(message.pk),
                 environment=message.environment,
-                now=_now(raw),
+                now=timezone.now(),
                 game_id=message.target.game_id,
                 order_id=order_id,
                 amount_minor=amount_minor,

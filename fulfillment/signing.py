@@ -1,4 +1,4 @@
-"""Signing what game servers are told, as Standard Webhooks says (standardwebhooks.com, read 2026-11-20).
+"""Signing what game servers are told, as Standard Webhooks says (standardwebhooks.com).
 
 `webhook-id` names the message and stays the same over retries; `webhook-timestamp` is the second of this try;
 `webhook-signature` holds `v1,` + base64(HMAC-SHA256(secret, id.timestamp.body)), one per active secret, separated by
@@ -42,7 +42,9 @@ def verify(*, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, n
     Raises SignatureRefused: a header is missing, the time is more than five minutes off, no signature fits.
     """
     try:
-        message_id, timestamp, signatures = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
+        message_id, timestamp, signatures = (
+            headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature")
+        )
     except KeyError as error:
         raise SignatureRefused(f"header {error.args[0]} is missing") from None
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):

@@ -13,12 +13,14 @@ import asyncio
 import json
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
@@ -57,6 +59,7 @@ HEARTBEAT_S = 15.0
 GRACE_S = 5.0
 # A stream opened with an API key, which need not expire, is asked for its key again after this time.
 LONGEST_S = 3600.0
+IDLE_S = 1.0
 _RECONNECT_AFTER_MS = 2000
 _READ_AGAIN_AFTER_FAILURE_S = 1.0
 
@@ -109,9 +112,7 @@ async def _route(request: StreamRequest, receive: Receive, send: Send) -> None:
     if request.method == "OPTIONS":
         await answer_preflight(send)
     elif request.method != "GET":
-        raise Problem(
-            405, "method_not_allowed", "Only GET is answered here.", headers={"Allow": "GET, OPTIONS"}
-        )
+        raise Problem(405, "method_not_allowed", "Only GET is answered here.", headers={"Allow": "GET, OPTIONS"})
     elif match is None:
         await answer(send, 200, b"alive\n", {"content-type": "text/plain"})
     elif match[2]:
@@ -122,27 +123,36 @@ async def _route(request: StreamRequest, receive: Receive, send: Send) -> None:
 
 # --- reading: in a few threads, with Django's own connections -----------------------------------------------
 class _Readers:
-    """Short reads in a few threads. A connection is kept while reads queue, and given back when none does."""
+    """Short reads in a few threads, each with a connection of its own that it gives back when it is idle."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stream-reader")
-        self._queued = 0
+        self._threads = threads
+        self._started = False
+        self._asked: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
 
     async def run(self, read: Callable[[], _T]) -> _T:
         """The result of `read`. Raises what it raises."""
-        self._queued += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, read)
-        finally:
-            self._queued -= 1
+        if not self._started:
+            self._started = True
+            for _ in range(self._threads):
+                threading.Thread(target=self._work, name="stream-reader", daemon=True).start()
+        future: Future[_T] = Future()
+        self._asked.put((future, read))
+        return await asyncio.wrap_future(future)
 
-    def _run(self, read: Callable[[], _T]) -> _T:
-        connection.close_if_unusable_or_obsolete()
-        try:
-            return read()
-        finally:
-            if self._queued <= 1 or not connection.is_usable():
+    def _work(self) -> None:
+        while True:
+            try:
+                future, read = self._asked.get(timeout=IDLE_S)
+            except Empty:
                 connection.close()
+                future, read = self._asked.get()
+            if future.set_running_or_notify_cancel():
+                connection.close_if_unusable_or_obsolete()
+                try:
+                    future.set_result(read())
+                except Exception as error:  # noqa: BLE001  # raised again where it is awaited
+                    future.set_exception(error)
 
 
 _readers = _Readers(4)
@@ -281,9 +291,7 @@ async def _stream(request: StreamRequest, order_no: str, receive: Receive, send:
             # A browser would come back for ever; 204 is how a stream says that nothing will follow.
             await answer(send, 204)
             return
-        await begin(
-            send, 200, {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
-        )
+        await begin(send, 200, {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"})
         await _Stream(order, caller, send).follow(events, receive)
 
 
@@ -294,9 +302,7 @@ class _Stream:
         self._order = order
         self._caller = caller
         self._send = send
-        lifetime = (
-            caller.valid_until - timezone.now().timestamp() if isinstance(caller, GameClient) else LONGEST_S
-        )
+        lifetime = caller.valid_until - timezone.now().timestamp() if isinstance(caller, GameClient) else LONGEST_S
         self._end = time.monotonic() + min(lifetime, LONGEST_S)
         self._heartbeat_at = 0.0
         self._seq = 0

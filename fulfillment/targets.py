@@ -20,8 +20,8 @@ URL_LIMIT = 500
 # A name server that hangs holds a thread for up to half a minute; another endpoint's name must still find one.
 _RESOLVER_THREADS = 64
 
-# IANA special-purpose registry (read 2026-11-20). Python's own words do not suffice: `is_private` misses 100.64/10,
-# and `is_global` is true for multicast, 64:ff9b::/96 and 2002::/16, which wrap any IPv4 address.
+# What the IANA special-purpose registries do not call globally reachable. Python's own words do not suffice:
+# `is_private` misses 100.64/10; `is_global` is true for multicast, 64:ff9b::/96 and 2002::/16 (any IPv4 inside).
 _REFUSED_V4 = tuple(
     ipaddress.IPv4Network(network)
     for network in (

@@ -57,9 +57,7 @@ class Ledger(APIView):
     )
     def get(self, request: Request, uid: str) -> Response:
         """A page of movements, newest first. Entries never change; their sum is the balance."""
-        rows = _of_player(
-            LedgerEntry.objects.select_related("item"), game_server(request, Scope.PLAYERS), uid
-        )
+        rows = _of_player(LedgerEntry.objects.select_related("item"), game_server(request, Scope.PLAYERS), uid)
         return newest_first(request, filtered(request, rows), entry_document)
 
 
@@ -110,9 +108,7 @@ class Events(APIView):
     @extend_schema(
         operation_id="events_list",
         parameters=[
-            OpenApiParameter(
-                "after", str, description="id of the last event that was handled; empty: from the first"
-            ),
+            OpenApiParameter("after", str, description="id of the last event that was handled; empty: from the first"),
             OpenApiParameter("limit", int),
         ],
         responses={200: page_of(shapes.EventSerializer), **problems()},

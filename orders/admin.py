@@ -5,13 +5,13 @@ this one may not know them.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.options import IncorrectLookupParameters, InlineModelAdmin
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
@@ -35,6 +35,7 @@ from channels_app.admin_base import (
     ConsoleAdmin,
     ExactFilter,
     Panel,
+    Panels,
     ReadOnlyAdmin,
     found_keys,
     history_of,
@@ -69,6 +70,9 @@ from orders.models import (
     ProductPrice,
 )
 from orders.settling import Outcome
+
+# Tables that belong to another's page; the floor above adds its own.
+Inlines = tuple[type[InlineModelAdmin[Any, Any]], ...]
 
 _ASKED_AT_ONCE = 3  # a provider may take thirteen seconds to say nothing
 
@@ -110,6 +114,7 @@ class GameAdmin(ConsoleAdmin[Game]):
     """Games: named once, their clock may be corrected, never deleted."""
 
     form = GameForm
+    inlines: ClassVar[Inlines] = ()
     list_display = ("code", "name", "time_zone", "day_turns_at_hour", "created_at")
     list_note = gettext_lazy(
         "A game, its first API key and its webhook secret are made by `manage.py create_game CODE --name …`."
@@ -161,8 +166,7 @@ class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
             effect=lambda key: [
                 _("The game server that uses this key is refused within a few seconds, for ever."),
                 _("Make the new key first and let the game server change over: both work side by side."),
-                _("Last used: %(at)s.")
-                % {"at": timezone.localtime(key.last_used_at).strftime("%Y-%m-%d %H:%M")}
+                _("Last used: %(at)s.") % {"at": timezone.localtime(key.last_used_at).strftime("%Y-%m-%d %H:%M")}
                 if key.last_used_at
                 else _("It was never used."),
             ],
@@ -222,7 +226,7 @@ class ProductAdmin(ConsoleAdmin[Product]):
 
     list_display = ("product_id", "name", "game", "is_active", "updated_at")
     list_select_related = ("game",)
-    inlines = (PriceInline,)
+    inlines: ClassVar[Inlines] = (PriceInline,)
     search_help_text = gettext_lazy("Product id, exactly.")
     list_note = gettext_lazy(
         "Changes hold for orders made from now on. `manage.py load_catalogue` loads a whole catalogue and"
@@ -280,11 +284,7 @@ class BooksFilter(ExactFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Every pair."""
-        return [
-            (f"{pk}.{environment.value}", f"{name} · {environment.label}")
-            for pk, name in Game.objects.order_by("code").values_list("pk", "name")
-            for environment in Environment
-        ]
+        return book_choices()
 
     def pair(self) -> tuple[int, str] | None:
         """The chosen game's key and environment."""
@@ -300,6 +300,15 @@ class BooksFilter(ExactFilter):
         return queryset.filter(game=pair[0], environment=pair[1]) if pair else queryset
 
 
+def book_choices() -> list[tuple[str, str]]:
+    """Every game in every environment."""
+    return [
+        (f"{pk}.{environment.value}", f"{name} · {environment.label}")
+        for pk, name in Game.objects.order_by("code").values_list("pk", "name")
+        for environment in Environment
+    ]
+
+
 class ChannelFilter(ExactFilter):
     """The sales channel."""
 
@@ -313,7 +322,7 @@ class ChannelFilter(ExactFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
         """Orders of the channel."""
         chosen = self.chosen()
-        return queryset.filter(channel=chosen) if chosen else queryset
+        return queryset.filter(channel=int(chosen)) if chosen else queryset
 
 
 class PaymentFilter(ExactFilter):
@@ -472,11 +481,7 @@ def _nothing_to_ask(order: Order) -> str:
 
 def _ask(request: HttpRequest, order: Order, given: dict[str, Any]) -> str:
     """Ask about the newest living attempts; what is paid is settled at once."""
-    attempts = (
-        order.attempts.filter(state__in=ATTEMPT_ALIVE)
-        .select_related("account")
-        .order_by("-pk")[:_ASKED_AT_ONCE]
-    )
+    attempts = order.attempts.filter(state__in=ATTEMPT_ALIVE).select_related("account").order_by("-pk")[:_ASKED_AT_ONCE]
     actor = f"staff {request.user.get_username()}"
     return " ".join(_answer(attempt, ask_provider(attempt, actor=actor)) for attempt in attempts)
 
@@ -507,13 +512,13 @@ class OrderAdmin(ReadOnlyAdmin[Order]):
     list_display = (
         "created_at",
         "numbered",
+        "payment",
+        "delivery",
         "player",
         "goods",
         "amount",
         "channel_code",
         "method",
-        "payment",
-        "delivery",
         "reference",
         "where",
     )
@@ -528,13 +533,10 @@ class OrderAdmin(ReadOnlyAdmin[Order]):
             None,
             {
                 "fields": (
-                    ("numbered", "where"),
-                    ("payment", "delivery"),
-                    ("amount", "refunded"),
-                    ("player", "goods"),
-                    ("game", "channel"),
-                    ("method", "transaction"),
-                    "reference",
+                    ("numbered", "where", "reference"),
+                    ("payment", "delivery", "amount"),
+                    ("player", "goods", "refunded"),
+                    ("channel", "method", "transaction"),
                 )
             },
         ),
@@ -542,9 +544,8 @@ class OrderAdmin(ReadOnlyAdmin[Order]):
             gettext_lazy("Times"),
             {
                 "fields": (
-                    ("created_at", "expires_at"),
-                    ("paid_at", "settled_at"),
-                    ("delivered_at", "cancelled_at", "cancel_reason"),
+                    ("created_at", "paid_at", "settled_at", "delivered_at"),
+                    ("expires_at", "cancelled_at", "cancel_reason"),
                 )
             },
         ),
@@ -553,25 +554,25 @@ class OrderAdmin(ReadOnlyAdmin[Order]):
             {
                 "classes": ("collapse",),
                 "fields": (
-                    "product",
-                    "promised",
-                    "fulfilment_mode",
-                    "client_ip",
-                    "attach",
-                    "version",
+                    ("game", "product", "promised"),
+                    ("fulfilment_mode", "client_ip", "attach", "version"),
                 ),
             },
         ),
     )
-    panels = (_timeline_panel, _attempts_panel, _payments_panel, _notifications_panel, _cases_panel)
+    panels: ClassVar[Panels] = (
+        _timeline_panel,
+        _attempts_panel,
+        _payments_panel,
+        _notifications_panel,
+        _cases_panel,
+    )
     acts = (
         Act(
             name="ask",
             label=gettext_lazy("Ask the provider now"),
             permission="orders.ask_provider",
-            effect=lambda order: [
-                _("Asks what became of every open attempt; what is paid is settled at once.")
-            ],
+            effect=lambda order: [_("Asks what became of every open attempt; what is paid is settled at once.")],
             hindrance=_nothing_to_ask,
             perform=_ask,
             confirmed=False,
@@ -648,28 +649,23 @@ class OrderAdmin(ReadOnlyAdmin[Order]):
         view = self.admin_site.admin_view(self.export_view)
         return [path("export/", view, name="orders_order_export"), *super().get_urls()]
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list, with the export button for those who may."""
         address = ""
-        if request.user.has_perm("orders.export_orders"):  # type: ignore[union-attr]
+        if request.user.has_perm("orders.export_orders"):
             address = f"{reverse('admin:orders_order_export')}?{request.GET.urlencode()}"
         return super().changelist_view(request, {"export_address": address, **(extra_context or {})})
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """GET: what would be exported, to be confirmed. POST: the file, streamed."""
-        if not request.user.has_perm("orders.export_orders") or not self.has_view_permission(request):  # type: ignore[union-attr]
+        if not request.user.has_perm("orders.export_orders") or not self.has_view_permission(request):
             raise PermissionDenied
         try:
             listed = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
             return HttpResponseRedirect(reverse("admin:orders_order_changelist"))
-        specs = {spec.title: spec for spec in listed.filter_specs}
-        books = specs.get(BooksFilter.title)
-        chosen = books.value() if books else None
+        chosen = request.GET.get(BooksFilter.parameter_name)
         form = ExportForm(request.POST if request.method == "POST" else None, initial={"books": chosen})
-        form.fields["books"].choices = BooksFilter.lookups(books, request, self)  # type: ignore[attr-defined, arg-type]
         if request.method == "POST" and form.is_valid():
             return self._stream(request, listed, form.cleaned_data["books"])
         return self._ask_export(request, listed, form)
@@ -700,7 +696,7 @@ class OrderAdmin(ReadOnlyAdmin[Order]):
             now=timezone.now(),
         )
         LogEntry.objects.create(
-            user_id=request.user.pk,
+            user_id=int(request.user.pk or 0),
             content_type=ContentType.objects.get_for_model(Order),
             object_repr=export.file_name,
             action_flag=CHANGE,
@@ -716,7 +712,7 @@ class OrderAdmin(ReadOnlyAdmin[Order]):
 class ExportForm(forms.Form):
     """One game and one environment at a time: real and play money never share a file."""
 
-    books = forms.ChoiceField(label=gettext_lazy("Game and environment"))
+    books = forms.ChoiceField(label=gettext_lazy("Game and environment"), choices=book_choices)
 
 
 def filters_in_words(listed: Any) -> list[str]:
@@ -842,9 +838,7 @@ class PaymentAdmin(ReadOnlyAdmin[Payment]):
     @admin.display(description=gettext_lazy("used for its order"))
     def used(self, payment: Payment) -> object:
         """Used, or held and why."""
-        return (
-            mark(_("yes"), "done") if payment.applied else mark(payment.get_hold_reason_display(), "decide")
-        )
+        return mark(_("yes"), "done") if payment.applied else mark(payment.get_hold_reason_display(), "decide")
 
     @admin.display(description=gettext_lazy("environment"))
     def where(self, payment: Payment) -> object:

@@ -37,8 +37,11 @@ _CLAIM = """
 def accounts_due(*, now: datetime) -> list[int]:
     """Accounts with attempts to be asked about."""
     return list(
-        PaymentAttempt.objects.filter(next_query_at__lte=now).order_by("account").values_list("account", flat=True).distinct()
-    )  # fmt: skip
+        PaymentAttempt.objects.filter(next_query_at__lte=now)
+        .order_by("account")
+        .values_list("account", flat=True)
+        .distinct()
+    )
 
 
 def claim_due(*, account_id: int, limit: int, now: datetime) -> list[int]:

@@ -13,7 +13,8 @@ class Decision(models.TextChoices):
 
     REFUNDED = "refunded", _("money given back at the provider")
     DELIVERED = "delivered", _("goods delivered")
-    TOLD = "told", _("game server told in another way")
+    TOLD = "told", _("game server was told")
+    SWITCHED_ON = "switched on", _("endpoint switched on again")
     EXPLAINED = "explained", _("explained, nothing to do")
 
 

@@ -26,7 +26,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from django.utils import timezone, translation
-from django.utils.dateparse import parse_datetime
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
@@ -57,6 +56,8 @@ logger = logging.getLogger(__name__)
 
 _LANGUAGE_KEPT_S = 365 * 24 * 3600
 _LONGEST_QR_TEXT = 512
+# Both providers' codes live two hours, whatever the order's own limit.
+_CODE_LIVES = timedelta(hours=2)
 
 
 class Stage(StrEnum):
@@ -83,26 +84,16 @@ _AT_REST = (Stage.CANCELLED, Stage.DELIVERED, Stage.TAKEN_BACK)
 
 # What a player reads when a call did not go through, by the stable code of the problem.
 _NOTICES: Mapping[str, Text] = {
-    "provider_unavailable": _(
-        "%(provider)s does not answer just now. Try again, or choose another way to pay."
-    ),
-    "provider_busy": _(
-        "%(provider)s is very busy just now. Try again in a moment, or choose another way to pay."
-    ),
+    "provider_unavailable": _("%(provider)s does not answer just now. Try again, or choose another way to pay."),
+    "provider_busy": _("%(provider)s is very busy just now. Try again in a moment, or choose another way to pay."),
     "provider_refused": _("%(provider)s did not accept this order. Please choose another way to pay."),
 }
 _PLAIN_NOTICES: Mapping[str, Text] = {
-    "not_paid_yet": _(
-        "We have just asked: no payment has arrived yet. When it does, this page updates by itself."
-    ),
+    "not_paid_yet": _("We have just asked: no payment has arrived yet. When it does, this page updates by itself."),
     "method_not_offered": _("This way to pay is not available now. Please choose another one."),
-    "too_many_attempts": _(
-        "This order was tried too often. Please go back to the game and start a new purchase."
-    ),
+    "too_many_attempts": _("This order was tried too often. Please go back to the game and start a new purchase."),
     "too_many_requests": _("We have asked several times in the last minute. Please wait a little."),
-    "cannot_close": _(
-        "The payment provider did not answer, so the order stays open for now. Try again in a moment."
-    ),
+    "cannot_close": _("The payment provider did not answer, so the order stays open for now. Try again in a moment."),
 }
 _OTHER_NOTICE = _("That did not go through. Please try again.")
 
@@ -278,7 +269,7 @@ def _pay(visit: Visit) -> HttpResponse:
         order=visit.order, method=choice.code, inputs=choice.inputs, actor=visit.client.actor, now=visit.now
     )
     if choice.kind is PayKind.QR:
-        return _qr_page(visit, choice, text=qr_text(opened["params"]), expires_at=str(opened["expires_at"]))
+        return _qr_page(visit, choice, text=qr_text(opened["params"]))
     # A page in between, not a redirect: browsers hold a form's redirects to form-action, which is ourselves.
     return _page(visit, "leaving", choice=choice, address=web_address(opened["params"]))
 
@@ -358,19 +349,16 @@ def _show_opened_qr(visit: Visit) -> HttpResponse:
     except (ValueError, AttributeError, RecursionError):
         text = ""
     try:
-        return _qr_page(visit, choice, text=text, expires_at=posted.get("expires_at", ""))
+        return _qr_page(visit, choice, text=text)
     except Problem as problem:
         return _show(visit, notice=problem.code, method=choice.code, status=problem.status)
 
 
-def _qr_page(visit: Visit, choice: Choice, *, text: str, expires_at: str) -> HttpResponse:
-    """The page around a QR code. Raises Problem for a text that no scanner would take."""
+def _qr_page(visit: Visit, choice: Choice, *, text: str) -> HttpResponse:
+    """The page around a QR code opened just now. Raises Problem for a text that no scanner would take."""
     if not 0 < len(text) <= _LONGEST_QR_TEXT:
         raise Problem(502, "provider_refused", "The provider sent nothing that can be shown as a QR code.")
-    try:
-        expires = parse_datetime(expires_at) or visit.order.expires_at
-    except ValueError:
-        expires = visit.order.expires_at
+    expires = min(visit.order.expires_at, visit.now + _CODE_LIVES)
     return _page(
         visit, "qr", choice=choice, qr=_qr_svg(text), expires=visit.until(expires),
         expires_in_s=_seconds(expires - visit.now), on_phone=_device(visit) is not Device.DESKTOP,

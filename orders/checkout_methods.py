@@ -92,9 +92,7 @@ def device_of(user_agent: str) -> Device:
     return Device.WECHAT if _WECHAT in user_agent else Device.PHONE
 
 
-def choices_on(
-    device: Device, offered: Sequence[str], *, openid: str, client_ip: str, return_url: str
-) -> list[Choice]:
+def choices_on(device: Device, offered: Sequence[str], *, openid: str, client_ip: str, return_url: str) -> list[Choice]:
     """The offered methods that can be paid on this device, in the channel's order.
 
     The arguments by name are what a method may need as input; one that cannot have it is left out.

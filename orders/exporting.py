@@ -68,7 +68,7 @@ class _Whole(Func):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderExport:
-    """One file of orders. `filters` are the words of the list it comes from; `orders` what they let through."""
+    """One file of orders. `filters`: the words of the list it comes from; `orders`: what they let through."""
 
     game: Game
     environment: Environment
@@ -97,9 +97,7 @@ class OrderExport:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             cursor.execute(f"SET LOCAL statement_timeout = '{_LONGEST}'")
             count = 0
-            for lines, block in _copied(
-                rows.order_by("pk").values_list(*(cell for _header, cell in columns))
-            ):
+            for lines, block in _copied(rows.order_by("pk").values_list(*(cell for _header, cell in columns))):
                 count += lines
                 yield block
             yield self._footer(rows, count)

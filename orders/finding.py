@@ -23,9 +23,7 @@ def order_places(term: str) -> list[QuerySet[Order]]:
         orders.filter(transaction_id=term).exclude(transaction_id=""),
         orders.filter(pk__in=attempts_numbered(term).values("order")),
         # Money that is held is not on the order; it is on its payment.
-        orders.filter(
-            pk__in=Payment.objects.filter(transaction_id=term, order__isnull=False).values("order")
-        ),
+        orders.filter(pk__in=Payment.objects.filter(transaction_id=term, order__isnull=False).values("order")),
     ]
 
 

@@ -54,7 +54,7 @@ def once(request: Request, caller: Caller, work: Work) -> Response:
         return _first_answer(name, key, digest)
     try:
         response = work()
-    except Exception as error:  # noqa: BLE001  # an error is an answer too; ours alone may be tried again
+    except Exception as error:  # an error is an answer too; ours alone may be tried again
         problem = problem_of(error)
         if problem.status >= 500:
             IdempotencyRecord.objects.filter(pk=record_id).delete()

@@ -3,7 +3,7 @@
 For people in the office. Says what happened, with numbers and amounts; never promises what is not decided.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -58,8 +58,7 @@ def line(event: OrderEvent) -> str:
     """One line of the timeline."""
     data: Mapping[str, Any] = event.data
     facts = {
-        name: data.get(name) or "?"
-        for name in ("attempt_no", "method", "said", "transaction_id", "reason", "result")
+        name: data.get(name) or "?" for name in ("attempt_no", "method", "said", "transaction_id", "reason", "result")
     }
     facts["amount"] = money(data.get("amount"), data.get("currency", ""))
     kind = event.kind
@@ -72,17 +71,13 @@ def line(event: OrderEvent) -> str:
 
 
 # Functions, so that every line is put into the language of whoever reads it.
-_WORDS = {
+_WORDS: Mapping[str, Callable[[], str]] = {
     EventKind.CREATED: lambda: _("The game server made the order."),
     EventKind.ATTEMPT_OPENED: lambda: _("Payment opened with %(method)s as %(attempt_no)s."),
-    EventKind.ATTEMPT_FAILED: lambda: _(
-        "The provider would not open %(attempt_no)s with %(method)s: %(said)s."
-    ),
+    EventKind.ATTEMPT_FAILED: lambda: _("The provider would not open %(attempt_no)s with %(method)s: %(said)s."),
     EventKind.ATTEMPT_CLOSED: lambda: _("Payment %(attempt_no)s can no longer be paid (provider: %(said)s)."),
     EventKind.CLIENT_RESULT: lambda: _("The player's device reported: %(result)s (a hint, not a proof)."),
-    EventKind.PAID: lambda: _(
-        "Paid %(amount)s, provider transaction %(transaction_id)s. Proved by: %(source)s."
-    ),
+    EventKind.PAID: lambda: _("Paid %(amount)s, provider transaction %(transaction_id)s. Proved by: %(source)s."),
     EventKind.PAYMENT_HELD: lambda: _(
         "%(amount)s arrived (provider transaction %(transaction_id)s) and is held: %(reason)s."
     ),

@@ -127,7 +127,7 @@ def judge_unfinished(*, limit: int = 50) -> int:
 
 def _unreadable(notification_id: uuid.UUID, account: MerchantAccount, failure: NotificationUnreadable) -> None:
     now = timezone.now()
-    logger.error("notification %s of %s: %s", notification_id, account.code, failure)  # noqa: TRY400  # no secret in it
+    logger.error("notification %s of %s: %s", notification_id, account.code, failure)  # no secret in it
     inbox.conclude(
         notification_id, verdict=Verdict.UNREADABLE, now=now, failed_step=failure.step, detail=failure.detail
     )

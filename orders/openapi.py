@@ -53,9 +53,7 @@ def page_of(rows: type[serializers.Serializer[None]]) -> type[serializers.Serial
         "results": rows(many=True),
     }
     build: Any = type  # DRF's metaclass is not typed
-    made: type[serializers.Serializer[None]] = build(
-        f"{name}PageSerializer", (serializers.Serializer,), members
-    )
+    made: type[serializers.Serializer[None]] = build(f"{name}PageSerializer", (serializers.Serializer,), members)
     return made
 
 

@@ -176,8 +176,11 @@ def _the_same(order: Order, game: GameServer, digest: str) -> Order:
 def _refuse_flood(counted: tuple[int] | None) -> None:
     if counted is not None and counted[0] > settings.ORDERS_PER_PLAYER_PER_MINUTE:
         raise Problem(
-            429, "too_many_orders", "This player ordered too often; try again in a minute.", headers={"Retry-After": "60"}
-        )  # fmt: skip
+            429,
+            "too_many_orders",
+            "This player ordered too often; try again in a minute.",
+            headers={"Retry-After": "60"},
+        )
 
 
 def _refuse_unknown(

@@ -117,7 +117,13 @@ class Fields:
         self._errors: list[Mapping[str, str]] = []
 
     def text(
-        self, name: str, *, most: int, least: int = 1, default: str | None = None, pattern: re.Pattern[str] | None = None
+        self,
+        name: str,
+        *,
+        most: int,
+        least: int = 1,
+        default: str | None = None,
+        pattern: re.Pattern[str] | None = None,
     ) -> str:
         """A string of `least` to `most` characters. Required unless a default is given."""
         value = self._left.pop(name, _MISSING)

@@ -112,7 +112,7 @@ def _safely(chore: Chore) -> None:
     close_old_connections()
     try:
         chore()
-    except Exception:  # noqa: BLE001  # the worker must outlive any one row
+    except Exception:  # the worker must outlive any one row
         logger.exception("a chore of the worker failed; it is tried again")
 
 

@@ -78,11 +78,7 @@ class OrderWatch:
                 began = time.monotonic()
                 asked = self._ask(watches)
                 took = time.monotonic() - began
-                time.sleep(
-                    max(_ASK_EVERY_S - took, took / _MOST_OF_THE_TIME)
-                    if asked
-                    else _ASK_AGAIN_AFTER_FAILURE_S
-                )
+                time.sleep(max(_ASK_EVERY_S - took, took / _MOST_OF_THE_TIME) if asked else _ASK_AGAIN_AFTER_FAILURE_S)
         finally:
             connection.close()
 

@@ -63,7 +63,9 @@ class Buyer:
     def methods(self, *, channel: str) -> list[str]:
         """The methods the channel offers."""
         channels = self._call("GET", f"{self._api}/channels", token=self._key)["results"]
-        return [offer["method"] for each in channels if each["channel_id"] == channel for offer in each["methods"]]
+        return [
+            offer["method"] for each in channels if each["channel_id"] == channel for offer in each["methods"]
+        ]
 
     def buy(self, *, method: str, product: str, channel: str) -> Purchase:
         """One purchase from order to goods. Never raises; `error` says what went wrong."""
@@ -82,17 +84,25 @@ class Buyer:
             body={"client_ref": f"demo-{secrets.token_hex(8)}", "uid": uid, "product_id": product, "channel_id": channel},
         )  # fmt: skip
         purchase.order_no = order["order_no"]
-        self._say("game server", f"order {order['order_no']}: {order['amount'] / 100:.2f} {order['currency']} for player {uid}")
+        self._say(
+            "game server",
+            f"order {order['order_no']}: {order['amount'] / 100:.2f} {order['currency']} for player {uid}",
+        )
         token = order["client_token"]
         opened = self._call(
             "POST", f"{self._api}/orders/{purchase.order_no}/pay", token=token,
             body={"method": purchase.method, **_INPUTS.get(purchase.method, {})},
         )  # fmt: skip
-        self._say("client", f"opened {opened['method']} ({opened['kind']}): {', '.join(sorted(opened['params']))}")
+        self._say(
+            "client", f"opened {opened['method']} ({opened['kind']}): {', '.join(sorted(opened['params']))}"
+        )
         began = time.monotonic()
         self._pay(opened)
         self._call(
-            "POST", f"{self._api}/orders/{purchase.order_no}/client-result", token=token, body={"result": "success"}
+            "POST",
+            f"{self._api}/orders/{purchase.order_no}/client-result",
+            token=token,
+            body={"result": "success"},
         )
         self._say("client", "reported success (a hint, not proof)")
         self._await_goods(purchase, token)
@@ -104,7 +114,11 @@ class Buyer:
         provider = opened["method"].partition("_")[0]
         presented = opened["params"].get("order_string") or opened["params"].get("url")
         if provider == "alipay" and presented:
-            self._call("POST", f"{self._simulator}/control/present", body={"provider": provider, "order_string": presented})
+            self._call(
+                "POST",
+                f"{self._simulator}/control/present",
+                body={"provider": provider, "order_string": presented},
+            )
         self._call("POST", f"{self._simulator}/control/trades/{provider}/{opened['attempt_no']}/pay", body={})
         self._say("player", f"paid in the {provider} app")
 
@@ -132,11 +146,16 @@ class Buyer:
         if booked != promised:
             raise DemoFailed(f"the ledger says {sorted(booked)}, the order promised {sorted(promised)}")
         for entry in entries:
-            self._say("ledger", f"at {entry['at']} player {uid} got {entry['quantity']} {entry['item_id']} for order {purchase.order_no}")
+            self._say(
+                "ledger",
+                f"at {entry['at']} player {uid} got {entry['quantity']} {entry['item_id']} for order {purchase.order_no}",
+            )
 
     def _call(self, verb: str, url: str, *, token: str = "", body: Mapping[str, Any] | None = None) -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         answer = self._http.request(verb, url, json=body, headers=headers, timeout=_TIMEOUT_S)
         if not answer.ok:
-            raise DemoFailed(f"{verb} {url.partition('?')[0]} answered {answer.status_code}: {answer.text[:200]}")
+            raise DemoFailed(
+                f"{verb} {url.partition('?')[0]} answered {answer.status_code}: {answer.text[:200]}"
+            )
         return answer.json()

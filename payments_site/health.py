@@ -19,7 +19,8 @@ from orders.problems import Problem, busy, plain_response
 _FIGURES = (
     (
         "payments_orders_last_hour", "orders made in the last hour, by payment state", ("environment", "state"),
-        "SELECT environment, state, count(*) FROM orders_order WHERE created_at > now() - interval '1 hour' GROUP BY 1, 2",
+        "SELECT environment, state, count(*) FROM orders_order"
+        " WHERE created_at > now() - interval '1 hour' GROUP BY 1, 2",
     ),
     (
         "payments_undelivered_orders", "paid orders whose goods have not arrived", ("environment", "state"),
@@ -76,7 +77,9 @@ def ready(request: HttpRequest) -> HttpResponse:
     except (DatabaseError, InterfaceError):
         return plain_response(busy())
     if missing:
-        return plain_response(Problem(503, "migrations_missing", f"{len(missing)} migrations have not been applied."))
+        return plain_response(
+            Problem(503, "migrations_missing", f"{len(missing)} migrations have not been applied.")
+        )
     return HttpResponse("ready\n", content_type="text/plain")
 
 

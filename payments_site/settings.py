@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,9 +30,13 @@ STREAM_PORT = environment.whole("STREAM_PORT", PORT + 1)
 SIMULATOR_PORT = environment.whole("SIMULATOR_PORT", PORT + 2)
 PUBLIC_BASE_URL = environment.text("PUBLIC_BASE_URL", f"http://127.0.0.1:{PORT}" if DEBUG else "").rstrip("/")
 STREAM_BASE_URL = environment.text("STREAM_BASE_URL").rstrip("/") or (
-    f"{urlsplit(PUBLIC_BASE_URL).scheme}://{urlsplit(PUBLIC_BASE_URL).hostname}:{STREAM_PORT}" if DEBUG else PUBLIC_BASE_URL
+    f"{urlsplit(PUBLIC_BASE_URL).scheme}://{urlsplit(PUBLIC_BASE_URL).hostname}:{STREAM_PORT}"
+    if DEBUG
+    else PUBLIC_BASE_URL
 )
 SIMULATOR_ENABLED = DEBUG
+# Divides the waits between resends of simulated notifications: 60 makes a minute a second.
+SIMULATOR_LADDER_SPEED = environment.whole("SIMULATOR_LADDER_SPEED", 1)
 LISTEN_ADDRESS = environment.text("LISTEN_ADDRESS", "127.0.0.1")
 WEB_WORKERS = environment.whole("WEB_WORKERS", 2)
 WEB_THREADS = environment.whole("WEB_THREADS", 32, least=2)
@@ -44,16 +49,15 @@ def _developer_secrets() -> dict[str, str]:
         PAYMENTS_DATA_DIR.mkdir(parents=True, exist_ok=True)
         made = {
             "SECRET_KEY": secrets.token_urlsafe(50),
-            "PAYMENTS_VAULT_KEYS": "dev1:" + b64encode(secrets.token_bytes(environment.VAULT_KEY_BYTES)).decode(),
+            "PAYMENTS_VAULT_KEYS": "dev1:"
+            + b64encode(secrets.token_bytes(environment.VAULT_KEY_BYTES)).decode(),
         }
         # Two processes may start at once: the first to link its file wins, the other reads it.
         draft = path.with_suffix(f".{os.getpid()}")
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(made))
-        try:
+        with suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            pass
         draft.unlink()
     kept: dict[str, str] = json.loads(path.read_text())
     return kept
@@ -64,7 +68,9 @@ if DEBUG:
         os.environ.setdefault(_name, _value)
 for _name in ("SECRET_KEY", "PAYMENTS_VAULT_KEYS", "PUBLIC_BASE_URL", "DATABASE_URL"):
     if not DEBUG and not environment.text(_name):
-        raise ImproperlyConfigured(f"{_name} is not set (set DEBUG=1 on a developer's machine, see .env.example)")
+        raise ImproperlyConfigured(
+            f"{_name} is not set (set DEBUG=1 on a developer's machine, see .env.example)"
+        )
 
 SECRET_KEY = environment.text("SECRET_KEY")
 SECRET_KEY_FALLBACKS = [key for key in environment.text("SECRET_KEY_FALLBACKS").split(",") if key]

@@ -1,7 +1,7 @@
 """A real Chromium for tests, spoken to over its DevTools protocol: no driver to install, no version to match.
 
-Every call runs the event loop just as long as it needs, so a test reads like a person's clicks. What a page logs
-as an error of its own (a script that throws, a content security violation) is kept in `Page.faults`.
+Every call runs the event loop just as long as it needs, so a test reads like a person's clicks. What a page
+logs as an error of its own (a script that throws, a content security violation) is kept in `Page.faults`.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ WITHIN_S = 15.0
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-    "--no-proxy-server", "--remote-debugging-port=0",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--no-proxy-server", "--remote-debugging-port=0",
 )  # fmt: skip
 PHONE = (
     "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -70,9 +70,7 @@ class Browser:
         """Run the loop until this is done."""
         return self._loop.run_until_complete(asyncio.wait_for(coroutine, WITHIN_S * 2))
 
-    def page(
-        self, *, width=1440, height=900, mobile=False, language="zh-CN", dark=False, scripts=True
-    ) -> "Page":
+    def page(self, *, width=1440, height=900, mobile=False, language="zh-CN", dark=False, scripts=True) -> "Page":
         """A new tab on a device of this kind."""
         return self.run(self._page(width, height, mobile, language, dark, scripts))
 
@@ -116,9 +114,7 @@ class Browser:
 
     async def _page(self, width, height, mobile, language, dark, scripts):
         context = (await self.send("Target.createBrowserContext"))["browserContextId"]
-        target = (await self.send("Target.createTarget", url="about:blank", browserContextId=context))[
-            "targetId"
-        ]
+        target = (await self.send("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
         session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         page = self._pages[session] = Page(self, session, target)
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -169,9 +165,7 @@ class Page:
     def heard(self, method, params):
         """An event of this tab."""
         if method == "Runtime.exceptionThrown":
-            self.faults.append(
-                params["exceptionDetails"].get("exception", {}).get("description", "exception")
-            )
+            self.faults.append(params["exceptionDetails"].get("exception", {}).get("description", "exception"))
         elif method == "Log.entryAdded" and params["entry"]["source"] in (
             "security",
             "javascript",
@@ -206,27 +200,23 @@ class Page:
         """Where the tab is."""
         return self.evaluate("location.href")
 
-    def until(self, expression: str, what: str = ""):
-        """Wait until an expression holds in the page; navigation in between is fine. Returns its value."""
+    def until(self, expression: str, what: str = "") -> None:
+        """Wait until an expression holds in the page; navigation in between is fine."""
         deadline = time.monotonic() + WITHIN_S
         while True:
             try:
-                if value := self.evaluate(expression):
-                    return value
+                if self.evaluate(f"Boolean({expression})"):
+                    return
             except AssertionError as error:  # the page is being replaced
                 last = str(error)
             else:
                 last = ""
-            assert time.monotonic() < deadline, (
-                f"waited for {what or expression} {last}; the page says:\n{self.text}"
-            )
+            assert time.monotonic() < deadline, f"waited for {what or expression} {last}; the page says:\n{self.text}"
             self.browser.run(asyncio.sleep(0.05))
 
     def until_text(self, words: str) -> None:
         """Wait until a person can read these words."""
-        self.until(
-            f"document.body && document.body.innerText.includes({json.dumps(words)})", f"the words {words!r}"
-        )
+        self.until(f"document.body && document.body.innerText.includes({json.dumps(words)})", f"the words {words!r}")
 
     def click(self, selector: str) -> None:
         """Press what is at a selector, with the mouse, where it really is on the screen."""
@@ -234,7 +224,8 @@ class Page:
         self.until(f"document.querySelector({wanted})", f"something at {selector}")
         x, y = self.evaluate(
             f"(() => {{ const it = document.querySelector({wanted}); it.scrollIntoView({{block: 'center'}});"
-            " const box = it.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+            " const box = it.getBoundingClientRect();"
+            " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
             self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)

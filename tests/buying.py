@@ -16,7 +16,12 @@ _numbers = itertools.count(1)
 
 def order_body(**changes: object) -> dict[str, object]:
     """A good request for an order; every call has a reference of its own."""
-    body = {"client_ref": f"ref-{next(_numbers)}", "uid": "10086", "product_id": "gems60", "channel_id": "official"}
+    body = {
+        "client_ref": f"ref-{next(_numbers)}",
+        "uid": "10086",
+        "product_id": "gems60",
+        "channel_id": "official",
+    }
     return {**body, **changes}
 
 
@@ -40,7 +45,9 @@ def make_order(client, api_key: str, **changes: object) -> Order:
     return Order.objects.get(order_no=answer.json()["order_no"])
 
 
-def attempt_at(order: Order, account: MerchantAccount, *, method: str = "wechatpay_app", **changes) -> PaymentAttempt:
+def attempt_at(
+    order: Order, account: MerchantAccount, *, method: str = "wechatpay_app", **changes
+) -> PaymentAttempt:
     """An open payment attempt, as the pay call leaves it."""
     now = timezone.now()
     about = {

@@ -6,9 +6,9 @@ from django.db import connection
 from channels_app import vault
 from channels_app.accounts import enable_method, forget_accounts, save_account
 from channels_app.models import Channel, MerchantAccount
+from fulfillment.models import Item, ItemKind, ProductGrant
 from orders.authentication import forget_keys, new_api_key
 from orders.models import Game, Product, ProductPrice
-from fulfillment.models import Item, ItemKind, ProductGrant
 from tests import keys
 
 

@@ -22,13 +22,18 @@ class TestTheFloors:
             for field in model._meta.get_fields():
                 other = getattr(getattr(field, "related_model", None), "_meta", None)
                 if field.concrete and other is not None and other.app_label in FLOORS:
-                    assert FLOORS.index(other.app_label) <= FLOORS.index(label), f"{model.__name__}.{field.name}"
+                    assert FLOORS.index(other.app_label) <= FLOORS.index(label), (
+                        f"{model.__name__}.{field.name}"
+                    )
 
     def test_every_money_table_refuses_deletion(self):
         guarded = {
             model._meta.label
             for model in apps.get_models()
-            if any(trigger.name.endswith(("never_deleted", "append_only")) for trigger in getattr(model._meta, "triggers", []))
+            if any(
+                trigger.name.endswith(("never_deleted", "append_only"))
+                for trigger in getattr(model._meta, "triggers", [])
+            )
         }
         assert {
             "orders.Order", "orders.Payment", "orders.OrderEvent", "fulfillment.Delivery", "fulfillment.DeliveryLine",

@@ -201,9 +201,7 @@ class AlipayAdapter:
         # 10000: the call worked. Only fund_change Y says that money moved; N may be a repeat, and the
         # refund query tells. refund_fee is the sum of all refunds of the trade: nothing about this one.
         if refund.get("fund_change") != "Y":
-            return RefundAnswer(
-                standing=RefundStanding.PROCESSING, said="fund_change N", refund_no=request.refund_no
-            )
+            return RefundAnswer(standing=RefundStanding.PROCESSING, said="fund_change N", refund_no=request.refund_no)
         try:
             at = wire.time(refund, "gmt_refund_pay")
         except Malformed as error:

@@ -72,9 +72,7 @@ class CertificateNames:
     alipay_root_cert_sn: str
 
 
-def read_keys(
-    credentials: Mapping[str, Any], app_key: RSAPrivateKey
-) -> tuple[AlipayKeys, CertificateNames | None]:
+def read_keys(credentials: Mapping[str, Any], app_key: RSAPrivateKey) -> tuple[AlipayKeys, CertificateNames | None]:
     """Alipay's keys, and in certificate mode the names that requests carry. Raises CredentialsInvalid.
 
     Certificates and public key together mean certificate mode, with the public key still believed: a merchant

@@ -1,4 +1,4 @@
-"""RSA as the Chinese providers use it: keys in whatever form their tools write, PKCS#1 v1.5 with SHA-256, strict base64."""
+"""RSA as the Chinese providers use it: keys as their tools write them, PKCS#1 v1.5, SHA-256, strict base64."""
 
 import base64
 import binascii

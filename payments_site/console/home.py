@@ -36,7 +36,7 @@ class Home:
 
 def home(request: HttpRequest, *, now: datetime) -> Home:
     """The first page as this person may see it."""
-    may: Any = request.user.has_perm  # type: ignore[union-attr]  # admin pages need a login
+    may: Any = request.user.has_perm
     cases = _open_cases() if may("orders.view_case") else []
     panels = []
     if may("orders.view_case"):
@@ -51,14 +51,14 @@ def home(request: HttpRequest, *, now: datetime) -> Home:
     return Home(_sentence(cases) if may("orders.view_case") else "", panels)
 
 
-def _sentence(cases: list[dict[str, Any]]) -> str:
+def _sentence(cases: list[Any]) -> str:
     waiting = sum(row["count"] for row in cases if row["environment"] == Environment.PRODUCTION)
     if not waiting:
         return _("Nothing in production waits for a person.")
     return _("%(count)s cases in production wait for a person.") % {"count": waiting}
 
 
-def _open_cases() -> list[dict[str, Any]]:
+def _open_cases() -> list[Any]:
     return list(
         Case.objects.filter(closed_at__isnull=True)
         .order_by()
@@ -68,7 +68,7 @@ def _open_cases() -> list[dict[str, Any]]:
     )
 
 
-def _cases_panel(cases: list[dict[str, Any]], now: datetime) -> Panel:
+def _cases_panel(cases: list[Any], now: datetime) -> Panel:
     address = reverse("admin:orders_case_changelist")
     rows = [
         (
@@ -89,9 +89,7 @@ def _cases_panel(cases: list[dict[str, Any]], now: datetime) -> Panel:
         title=_("Needs a person"),
         columns=(_("Kind"), _("Cases"), _("Money"), _("Oldest"), _("Environment")),
         rows=rows,
-        empty=_(
-            "No case is open. Money that cannot be booked by itself would stand here, and goods that stopped."
-        ),
+        empty=_("No case is open. Money that cannot be booked by itself would stand here, and goods that stopped."),
     )
 
 

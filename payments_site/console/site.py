@@ -1,13 +1,12 @@
 """The console's site: every page on the business clock, which is named on every page."""
 
-from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -25,7 +24,7 @@ class ConsoleSite(AdminSite):
     site_url = None
     enable_nav_sidebar = True
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:  # noqa: FBT001, FBT002  # Django's signature
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002  # Django's signature
         """Wrap a view so that its times are read on the business clock."""
         inner = super().admin_view(view, cacheable)
 
@@ -46,7 +45,7 @@ class ConsoleSite(AdminSite):
             "console_clock": {"at": now, "zone": f"{timezone.get_current_timezone_name()}, UTC{now:%z}"},
         }
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The first page."""
         return super().index(request, {"home": home(request, now=timezone.now()), **(extra_context or {})})
 

@@ -15,9 +15,7 @@ from orders.models import Order
 from tests.buying import make_order
 
 DESKTOP = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/130.0.0.0 Safari/537.36"
-PHONE = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1"
-)
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1"
 WECHAT = f"{PHONE} MicroMessenger/8.0.50"
 WECHAT_ON_DESKTOP = f"{DESKTOP} MicroMessenger/7.0.20 WindowsWechat"
 

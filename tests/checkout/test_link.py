@@ -23,11 +23,11 @@ from tests.checkout.conftest import (
     words,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 class TestToken:
-    """A link opens the one order it was made for, as long as it holds; otherwise a friendly page says what to do."""
+    """A link opens the one order it was made for, while it holds; else a friendly page says what to do."""
 
     @pytest.mark.parametrize(
         "token", ["", "x", "ct_", "ct_a.1.b", "gk_sandbox_abc", "ct_%00.99999999999.é", "ct_x.٣.y"]
@@ -104,9 +104,7 @@ class TestWhatIsGivenAway:
     def test_the_headers_shut_every_door_that_is_not_used(self, player, settings):
         settings.STREAM_BASE_URL = "https://stream.example:8443"
         for answer in (player.look(), player.look(token="x"), player.press("nothing")):
-            policy = dict(
-                part.strip().partition(" ")[::2] for part in answer["Content-Security-Policy"].split(";")
-            )
+            policy = dict(part.strip().partition(" ")[::2] for part in answer["Content-Security-Policy"].split(";"))
             assert policy["default-src"] == "'none'"
             assert policy["script-src"] == policy["style-src"] == policy["form-action"] == "'self'"
             assert policy["connect-src"] == "'self' https://stream.example:8443"
@@ -122,9 +120,7 @@ class TestWhatIsGivenAway:
         pages.append(player.look())
         for body in (answer.content.decode() for answer in pages):
             assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|javascript:", body)
-            assert all(
-                it.startswith("/static/") for it in re.findall(r'(?:src|<link[^>]*href)="([^"]*)"', body)
-            )
+            assert all(it.startswith("/static/") for it in re.findall(r'(?:src|<link[^>]*href)="([^"]*)"', body))
 
     def test_no_key_of_anybody_is_on_a_page(self, player, order, api_key, wechat_account):
         attempt = attempt_at(order, wechat_account)
@@ -133,9 +129,7 @@ class TestWhatIsGivenAway:
         bodies.append(player.look().content.decode())
         secret = [api_key, api_key[:20]]
         for credentials in (keys.wechat_credentials(), keys.alipay_credentials()):
-            secret += [
-                str(value) for name, value in credentials.items() if name not in ("base_url", "gateway")
-            ]
+            secret += [str(value) for name, value in credentials.items() if name not in ("base_url", "gateway")]
         for body in bodies:
             assert not [value[:12] for value in secret if value in body]
             assert order.client_ref not in body

@@ -15,7 +15,7 @@ from orders.settling import Outcome
 from tests.buying import attempt_at, make_order, settle
 from tests.checkout.conftest import Player
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 CHINESE, ENGLISH = "zh-CN", "en-GB"
 # What would invite a second payment, or deny one that has arrived.
@@ -45,8 +45,8 @@ def expire(order: Order) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(
-            "UPDATE orders_order SET created_at = created_at - interval '31 min', expires_at = expires_at - interval '31 min'"
-            " WHERE id = %s",
+            "UPDATE orders_order SET created_at = created_at - interval '31 min',"
+            " expires_at = expires_at - interval '31 min' WHERE id = %s",
             (order.pk,),
         )
         cursor.execute("SET session_replication_role = origin")
@@ -176,7 +176,7 @@ class TestAfterPaying:
 
 
 class TestHeldMoney:
-    """Money that may not be applied is safe and being checked; the page neither keeps silent nor asks for more."""
+    """Money that may not be applied is safe and being checked; the page says so and never asks for more."""
 
     def test_another_amount(self, order, wechat_account):
         assert settle(attempt_at(order, wechat_account), amount=500) is Outcome.HELD
@@ -194,9 +194,7 @@ class TestHeldMoney:
         assert "收到 ¥6.00 时，订单已经关闭" in chinese
         assert "Payment received, safe, being checked" in english
 
-    def test_opening_a_payment_by_hand_is_not_possible_then(
-        self, order, player, wechat_account, alipay_account
-    ):
+    def test_opening_a_payment_by_hand_is_not_possible_then(self, order, player, wechat_account, alipay_account):
         settle(attempt_at(order, wechat_account), amount=500)
         answer = player.press("pay", method="alipay_qr")
         assert answer.status_code == 302
@@ -204,7 +202,7 @@ class TestHeldMoney:
 
 
 class TestOver:
-    """An order nobody can pay any more sends the player back to the game, and has a word for who paid anyway."""
+    """An order nobody can pay any more leads back to the game, and has a word for who paid anyway."""
 
     def test_cancelled_by_the_player(self, order):
         mark_cancelled(order_id=order.pk, reason=CancelReason.PLAYER, actor="test", now=timezone.now())

@@ -35,9 +35,7 @@ class Shop:
     def order(self, uid="player1", **asked) -> Order:
         """An order of `uid`."""
         self.made += 1
-        caller = GameServer(
-            1, self.game.pk, self.game.code, self.game.time_zone, self.environment, ("orders",)
-        )
+        caller = GameServer(1, self.game.pk, self.game.code, self.game.time_zone, self.environment, ("orders",))
         request = OrderRequest(
             client_ref=asked.pop("client_ref", f"ref-{uid}-{self.made}"),
             uid=uid,
@@ -125,14 +123,11 @@ def busy_shop(shop, api_key) -> Shop:
     shop.pay(second.order_no, "4200000000000000000000000002", 1)  # one fen: held, with a case
     shop.waiting = second
     message = WebhookMessage.objects.order_by("pk").first()
-    WebhookAttempt.objects.create(
-        message=message, at=timezone.now(), duration_ms=12, status=503, answer="busy"
-    )
-    RefusedTally.objects.create(
-        account=shop.account, minute=timezone.now().replace(second=0, microsecond=0), refused=3
-    )
+    WebhookAttempt.objects.create(message=message, at=timezone.now(), duration_ms=12, status=503, answer="busy")
+    RefusedTally.objects.create(account=shop.account, minute=timezone.now().replace(second=0, microsecond=0), refused=3)
     inbox.conclude(
-        shop.notification("", "").pk, verdict=Verdict.REFUSED, now=timezone.now(), failed_step="signature", detail="forged"
+        shop.notification("", "").pk, verdict=Verdict.REFUSED, now=timezone.now(), failed_step="signature",
+        detail="forged",
     )  # fmt: skip
     shop.api_key = api_key
     shop.key = ApiKey.objects.get()

@@ -41,9 +41,7 @@ class TestEveryTable:
 
     def test_has_a_place_in_the_console(self):
         ours = [
-            m
-            for label in ("channels_app", "orders", "fulfillment")
-            for m in apps.get_app_config(label).get_models()
+            m for label in ("channels_app", "orders", "fulfillment") for m in apps.get_app_config(label).get_models()
         ]
         missing = {m.__name__ for m in ours if not admin.site.is_registered(m) and m not in MACHINERY}
         assert missing == ON_ANOTHERS_PAGE
@@ -62,9 +60,7 @@ class TestEveryTable:
                 assert not [secret for secret in secrets if secret in text], address
                 assert f'lang="{language}"' in text
 
-    def test_costs_a_list_a_bounded_number_of_queries(
-        self, busy_shop, auditor, django_assert_max_num_queries
-    ):
+    def test_costs_a_list_a_bounded_number_of_queries(self, busy_shop, auditor, django_assert_max_num_queries):
         browser = auditor()
         for model in SHOWN:
             with django_assert_max_num_queries(16):

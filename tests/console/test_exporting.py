@@ -68,9 +68,7 @@ class TestTheFile:
                 "支付方式": order.method,
                 "支付状态": "已支付" if order.paid_at else "待付款",
                 "发货状态": "已到账" if order.paid_at else "未发货",
-                "发货时间": f"{order.delivered_at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
-                if order.delivered_at
-                else "",
+                "发货时间": f"{order.delivered_at.astimezone(zone):%Y-%m-%d %H:%M:%S}" if order.delivered_at else "",
                 "取消时间": "",
                 "环境": "沙盒",
                 "透传参数": "",
@@ -141,17 +139,13 @@ class TestItsLimits:
     def test_follows_filters_and_search(self, shop, exporter):
         paid = shop.purchase("10001")
         shop.order("10002")
-        assert [row["商户订单号"] for row in read(download(exporter, shop, "?state=paid")[1])[0]] == [
-            paid.order_no
-        ]
+        assert [row["商户订单号"] for row in read(download(exporter, shop, "?state=paid")[1])[0]] == [paid.order_no]
         assert [row["用户UID"] for row in read(download(exporter, shop, "?q=10002")[1])[0]] == ["10002"]
         assert read(download(exporter, shop, "?undelivered=parked")[1])[0] == []
 
     def test_is_for_those_who_may_and_is_written_down(self, shop, staff):
         shop.order()
-        assert (
-            staff("orders.view_order").post(EXPORT, {"books": f"{shop.game.pk}.sandbox"}).status_code == 403
-        )
+        assert staff("orders.view_order").post(EXPORT, {"books": f"{shop.game.pk}.sandbox"}).status_code == 403
         assert LogEntry.objects.count() == 0
         download(staff("orders.view_order", "orders.export_orders"), shop)
         assert LogEntry.objects.get().object_repr.startswith("orders-demo-sandbox-finance-")

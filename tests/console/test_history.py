@@ -5,7 +5,8 @@ from django.contrib import admin
 from django.db import connection
 
 from channels_app.admin_base import ReadOnlyAdmin
-from orders.models import ApiKey, Case, Order, Product, ProductPrice
+from fulfillment.models import Item, ProductGrant
+from orders.models import ApiKey, Case, Game, Order, Product, ProductPrice
 from tests.console.conftest import list_of, page_of
 from tests.console.test_browsing import SHOWN
 
@@ -41,9 +42,7 @@ class TestHistory:
             fields = {field.name: "1" for field in model._meta.concrete_fields}
             page = page_of(row)
             assert browser.post(page, fields).status_code == 403, page
-            assert browser.post(page.replace("/change/", "/delete/"), {"post": "yes"}).status_code == 403, (
-                page
-            )
+            assert browser.post(page.replace("/change/", "/delete/"), {"post": "yes"}).status_code == 403, page
             assert browser.post(f"{list_of(model)}add/", fields).status_code == 403, page
             chosen = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
             assert browser.post(list_of(model), chosen).status_code in (200, 302, 403)
@@ -62,7 +61,9 @@ class TestCatalogue:
     """The catalogue may be edited by those who may; made orders keep what they were promised."""
 
     def test_a_price_changes_for_later_orders_only(self, busy_shop, staff):
-        browser = staff("orders.view_product", "orders.change_product", "orders.change_productprice", "orders.view_productprice")  # fmt: skip
+        browser = staff(
+            "orders.view_product", "orders.change_product", "orders.view_productprice", "orders.change_productprice"
+        )  # fmt: skip
         product, price = Product.objects.get(), ProductPrice.objects.get()
         form = {
             "name": "60 gems", "is_active": "on", "store_ids": "{}", "prices-TOTAL_FORMS": 1, "prices-INITIAL_FORMS": 1,
@@ -75,21 +76,39 @@ class TestCatalogue:
         assert set(Order.objects.values_list("amount_minor", flat=True)) == {600}
         assert busy_shop.order("later").amount_minor == 800
 
+    def test_a_product_gives_no_other_games_items(self, busy_shop, staff):
+        browser = staff(superuser=True)
+        other = Game.objects.create(code="other", name="Other")
+        foreign = Item.objects.create(game=other, item_id="gold", name="Gold")
+        product, price = Product.objects.get(), ProductPrice.objects.get()
+        form = {
+            "name": "60 gems", "is_active": "on", "store_ids": "{}", "prices-TOTAL_FORMS": 1, "prices-INITIAL_FORMS": 1,
+            "prices-0-id": price.pk, "prices-0-product": product.pk, "prices-0-currency": "CNY",
+            "prices-0-amount_minor": 600, "grants-TOTAL_FORMS": 1, "grants-INITIAL_FORMS": 0, "grants-0-quantity": 5,
+            "grants-0-bonus": 0, "grants-0-product": product.pk, "grants-0-item": foreign.pk,
+        }  # fmt: skip
+        answer = browser.post(page_of(product), form)
+        assert "This item belongs to another game." in answer.content.decode()
+        assert ProductGrant.objects.count() == 1
+
+    def test_a_game_has_a_clock_that_exists(self, busy_shop, staff):
+        browser = staff("orders.view_game", "orders.change_game")
+        browser.post(page_of(busy_shop.game), {"name": "Demo", "time_zone": "Mars/Olympus", "day_turns_at_hour": 5})
+        assert Game.objects.get().time_zone == "Asia/Shanghai"
+        browser.post(page_of(busy_shop.game), {"name": "Demo", "time_zone": "Asia/Tokyo", "day_turns_at_hour": 5})
+        assert (Game.objects.get().time_zone, Game.objects.get().day_turns_at_hour) == ("Asia/Tokyo", 5)
+
     def test_its_numbers_never_change(self, busy_shop, staff):
         browser = staff("orders.view_product", "orders.change_product")
         product = Product.objects.get()
-        browser.post(
-            page_of(product), {"product_id": "other", "name": "60 gems", "is_active": "on", "store_ids": "{}"}
-        )
+        browser.post(page_of(product), {"product_id": "other", "name": "60 gems", "is_active": "on", "store_ids": "{}"})
         product.refresh_from_db()
         assert product.product_id == "gems60"
 
     def test_is_never_deleted(self, busy_shop, staff):
         browser = staff(superuser=True)
         product = Product.objects.get()
-        assert (
-            browser.post(page_of(product).replace("/change/", "/delete/"), {"post": "yes"}).status_code == 403
-        )
+        assert browser.post(page_of(product).replace("/change/", "/delete/"), {"post": "yes"}).status_code == 403
         assert Product.objects.count() == 1
 
 
@@ -104,9 +123,7 @@ class TestKeys:
         browser.post(act)
         revoked = ApiKey.objects.get().revoked_at
         assert revoked is not None
-        answer = browser.get(
-            "/api/v1/products?channel_id=official", HTTP_AUTHORIZATION=f"Bearer {busy_shop.api_key}"
-        )
+        answer = browser.get("/api/v1/products?channel_id=official", HTTP_AUTHORIZATION=f"Bearer {busy_shop.api_key}")
         assert answer.status_code == 401
         browser.post(act)
         assert ApiKey.objects.get().revoked_at == revoked
@@ -130,8 +147,8 @@ class TestCases:
 
     def test_open_ones_come_first(self, case, closer):
         closed = Case.objects.create(
-            kind="webhook_parked", subject="x", environment="sandbox", opened_at=case.opened_at, closed_at=case.opened_at,
-            decision="told", closed_by="somebody",
+            kind="webhook_parked", subject="x", environment="sandbox", opened_at=case.opened_at,
+            closed_at=case.opened_at, decision="told", closed_by="somebody",
         )  # fmt: skip
         text = closer.get(list_of(Case)).content.decode()
         assert page_of(case) in text
@@ -164,10 +181,7 @@ class TestCases:
     def test_needs_its_own_permission(self, case, staff):
         browser = staff("orders.view_case")
         assert (
-            browser.post(
-                page_of(case).replace("/change/", "/act/close/"), {"reason": "long enough"}
-            ).status_code
-            == 403
+            browser.post(page_of(case).replace("/change/", "/act/close/"), {"reason": "long enough"}).status_code == 403
         )
         case.refresh_from_db()
         assert case.closed_at is None

@@ -3,6 +3,7 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 from django.urls import reverse
@@ -12,6 +13,7 @@ from channels_app.models import AccountState, MerchantAccount, Notification
 from fulfillment.models import EndpointState, WebhookEndpoint, WebhookMessage
 from orders.models import Order, Payment
 from tests.console.conftest import SIGNATURE, page_of
+from tests.providers.wechat_side import signed, transaction
 
 ALL_VIEWS = ("orders.view_order",)
 
@@ -25,9 +27,7 @@ class TestStory:
             "Sandbox order, not real money. Paid and delivered."
             in browser.get(page_of(busy_shop.bought)).content.decode()
         )
-        assert (
-            "Amount differs: needs your decision." in browser.get(page_of(busy_shop.waiting)).content.decode()
-        )
+        assert "Amount differs: needs your decision." in browser.get(page_of(busy_shop.waiting)).content.decode()
 
     def test_tells_the_timeline_from_beginning_to_end(self, busy_shop, staff):
         text = staff(*ALL_VIEWS).get(page_of(busy_shop.bought)).content.decode()
@@ -45,7 +45,8 @@ class TestStory:
         bought = browser.get(page_of(busy_shop.bought)).content.decode()
         for row in (
             busy_shop.bought.attempts.get(), busy_shop.bought.payments.get(), busy_shop.bought.deliveries.get(),
-            Notification.objects.get(attempt_no=busy_shop.bought.order_no), WebhookMessage.objects.order_by("pk").first(),
+            Notification.objects.get(attempt_no=busy_shop.bought.order_no),
+            WebhookMessage.objects.order_by("pk").first(),
         ):  # fmt: skip
             assert page_of(row) in bought
         assert "Gem × 60 + 6" in bought
@@ -67,14 +68,19 @@ class TestStory:
 
 @pytest.fixture
 def provider(shop):
-    """Somebody who answers for the provider at the account's address; records what was asked."""
+    """WeChat Pay, for as long as a test runs."""
     asked = []
+    words = {"state": None}
 
     class Answering(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
-            body = json.dumps({"code": "SYSTEM_ERROR", "message": "later"}).encode()
-            self.send_response(500)
+            number = self.path.partition("?")[0].rsplit("/", 1)[1]
+            spoilt = {} if words["state"] == "SUCCESS" else {"transaction_id": ..., "success_time": ...}
+            body = json.dumps(transaction(number, {"trade_state": words["state"], **spoilt})).encode()
+            self.send_response(200 if words["state"] else 500)
+            for name, value in signed(body).items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -85,10 +91,9 @@ def provider(shop):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     account = MerchantAccount.objects.get(pk=shop.account.pk)
-    credentials = {**account.credentials(), "base_url": f"http://127.0.0.1:{server.server_port}"}
-    account.set_credentials(credentials)
+    account.set_credentials({**account.credentials(), "base_url": f"http://127.0.0.1:{server.server_port}"})
     account.save()
-    yield asked
+    yield SimpleNamespace(asked=asked, words=words)
     server.shutdown()
     server.server_close()
 
@@ -103,19 +108,33 @@ class TestAsking:
         order = shop.order()
         shop.attempt(order)
         browser = staff(*ALL_VIEWS, "orders.ask_provider")
-        answer = browser.post(self.act(order), follow=True)
-        assert len([path for path in provider if order.order_no in path]) == 1
-        assert f"{order.order_no}: the provider could not be asked now" in answer.content.decode()
+        answer = browser.post(self.act(order), follow=True).content.decode()
+        assert len([path for path in provider.asked if order.order_no in path]) >= 1
+        assert f"{order.order_no}: the provider could not be asked now" in answer
+        provider.words["state"] = "NOTPAY"
+        answer = browser.post(self.act(order), follow=True).content.decode()
+        assert f"{order.order_no}: not paid yet (NOTPAY" in answer
         assert Payment.objects.count() == 0
+
+    def test_settles_what_turns_out_to_be_paid(self, shop, provider, staff):
+        order = shop.order()
+        shop.attempt(order)
+        provider.words["state"] = "SUCCESS"
+        browser = staff(*ALL_VIEWS, "orders.ask_provider")
+        answer = browser.post(self.act(order), follow=True).content.decode()
+        assert f"{order.order_no}: paid. The order is settled." in answer
+        order.refresh_from_db()
+        assert (order.state, order.delivery_state) == ("paid", "delivered")
+        assert Payment.objects.get().source == "query"
+        assert order.events.get(kind="paid").actor == "staff staff0"
+        assert "there is nothing to ask" in browser.post(self.act(order), follow=True).content.decode()
+        assert Payment.objects.count() == 1
 
     def test_is_disabled_with_the_reason_when_nothing_is_open(self, busy_shop, staff):
         browser = staff(*ALL_VIEWS, "orders.ask_provider")
         assert "there is nothing to ask" in browser.get(page_of(busy_shop.bought)).content.decode()
         unopened = busy_shop.order("player7")
-        assert (
-            "No payment was opened at a provider"
-            in browser.post(self.act(unopened), follow=True).content.decode()
-        )
+        assert "No payment was opened at a provider" in browser.post(self.act(unopened), follow=True).content.decode()
 
     def test_needs_its_own_permission(self, shop, provider, staff):
         order = shop.order()
@@ -123,7 +142,7 @@ class TestAsking:
         browser = staff(*ALL_VIEWS)
         assert browser.post(self.act(order)).status_code == 403
         assert self.act(order) not in browser.get(page_of(order)).content.decode()
-        assert provider == []
+        assert provider.asked == []
 
     def test_takes_no_get_and_no_foreign_form(self, shop, provider, staff):
         from django.test import Client
@@ -135,7 +154,7 @@ class TestAsking:
         strict = Client(enforce_csrf_checks=True)
         strict.cookies = browser.cookies
         assert strict.post(self.act(order)).status_code == 403
-        assert provider == []
+        assert provider.asked == []
 
 
 class TestRawMessages:
@@ -203,6 +222,7 @@ class TestWebhooks:
         endpoint = WebhookEndpoint.objects.get()
         act = page_of(endpoint).replace("/change/", "/act/{}/")
         waiting = WebhookMessage.objects.filter(state="waiting").count()
+        assert waiting == 2
         assert f"Now waiting: {waiting}." in browser.get(act.format("pause")).content.decode()
         browser.post(act.format("pause"))
         assert WebhookEndpoint.objects.get().state == EndpointState.PAUSED
@@ -224,9 +244,7 @@ class TestWebhooks:
         message.refresh_from_db()
         assert message.next_attempt_at <= timezone.now()
         assert (message.state, message.attempts, message.event.body) == ("waiting", 0, body)
-        assert (
-            WebhookMessage.objects.filter(next_attempt_at=later).count() == WebhookMessage.objects.count() - 1
-        )
+        assert WebhookMessage.objects.filter(next_attempt_at=later).count() == WebhookMessage.objects.count() - 1
 
 
 class TestHome:
@@ -257,5 +275,6 @@ class TestHome:
         answer = browser.get(reverse("admin:orders_case_changelist") + "?status=amount_differs")
         assert answer.context["cl"].result_count == 1
         books = f"{busy_shop.game.pk}.sandbox"
-        assert browser.get(reverse("admin:orders_order_changelist") + f"?books={books}&period=today").context["cl"].result_count == 2  # fmt: skip
+        answer = browser.get(reverse("admin:orders_order_changelist") + f"?books={books}&period=today")
+        assert answer.context["cl"].result_count == 2
         assert Order.objects.count() == 2

@@ -2,9 +2,10 @@
 
 import pytest
 
+from fulfillment import streaming
 from fulfillment.models import DeliveryMode, DeliveryPolicy
 from tests.buying import attempt_at, make_order
-from tests.delivering.streams import stream_server
+from tests.delivering.streams import connections, listeners, stream_server, until
 
 
 @pytest.fixture
@@ -25,8 +26,16 @@ def held_by_game(game):
     return DeliveryPolicy.objects.create(game=game, mode=DeliveryMode.GAME_SERVER)
 
 
-@pytest.fixture
-def port(transactional_db):
-    """The port of a running stream process."""
-    with stream_server() as port:
+@pytest.fixture(scope="session")
+def stream_port():
+    """The port of a stream process, which gives its connections back early."""
+    with pytest.MonkeyPatch.context() as patch, stream_server() as port:
+        patch.setattr(streaming, "IDLE_S", 0.05)
         yield port
+
+
+@pytest.fixture
+def port(transactional_db, stream_port):
+    """The same, once nobody listens any more and every connection was given back."""
+    yield stream_port
+    until(lambda: listeners() == connections() == 0)

@@ -8,12 +8,12 @@ import threading
 import time
 from contextlib import contextmanager
 
+from django.db import connection
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
 from fulfillment.streaming import application, room
 from orders.authentication import client_token
-from orders.waiting import order_watch
 
 
 def free_port() -> int:
@@ -31,8 +31,7 @@ def stream_server():
 
     async def serve():
         server = Server(
-            application, "127.0.0.1", port, interface=Interfaces.ASGI, websockets=False, log_enabled=False,
-            workers_kill_timeout=1,
+            application, "127.0.0.1", port, interface=Interfaces.ASGI, websockets=False, log_enabled=False
         )  # fmt: skip
         running.append((asyncio.get_running_loop(), server))
         await server.serve()
@@ -46,8 +45,6 @@ def stream_server():
         for loop, server in running:
             loop.call_soon_threadsafe(server.stop)
         thread.join(10)
-        # Nobody is left who waits, and the thread that asks for them has given its connection back.
-        until(lambda: order_watch._thread is None)
 
 
 def answers(port: int) -> bool:
@@ -71,15 +68,26 @@ def listeners() -> int:
     return room.taken
 
 
+def connections() -> int:
+    """Connections of this process besides the test's own."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        return cursor.fetchone()[0]
+
+
 def call(port: int, path: str, *, method: str = "GET", bearer: str = "", **headers: str):
     """One whole exchange: (status, headers, body)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request(method, path, headers=_headers(bearer, headers))
-        answer = connection.getresponse()
+        line.request(method, path, headers=_headers(bearer, headers))
+        answer = line.getresponse()
         return answer.status, answer.headers, answer.read()
     finally:
-        connection.close()
+        line.close()
 
 
 def token_of(order) -> str:
@@ -103,7 +111,7 @@ class Listener:
         self.headers = self._answer.headers
 
     def block(self) -> dict[str, str] | None:
-        """The next block of lines by field name; a comment has the name "". None when the stream has ended."""
+        """The next block of lines by field name; a comment is named "". None when the stream has ended."""
         found: dict[str, str] = {}
         while line := self._answer.readline():
             text = line.decode().rstrip("\n")

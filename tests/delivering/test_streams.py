@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import timedelta
+from string import ascii_letters
 
+import psycopg
 import pytest
 from django.conf import settings as site
 from django.db import connection
 from django.utils import timezone
+from psycopg import sql
 
 from fulfillment import streaming
 from fulfillment.delivering import confirm
@@ -25,6 +29,7 @@ from tests.delivering.streams import (
     Listener,
     answers,
     call,
+    connections,
     free_port,
     listeners,
     path_of,
@@ -136,7 +141,11 @@ class TestAStranger:
     def refused(self, port, path, *, bearer="", status=401, code="not_authenticated"):
         answer, headers, body = call(port, path, bearer=bearer)
         problem = json.loads(body)
-        assert (answer, problem["code"], headers["Content-Type"]) == (status, code, "application/problem+json")
+        assert (answer, problem["code"], headers["Content-Type"]) == (
+            status,
+            code,
+            "application/problem+json",
+        )
         assert problem["request_id"] == headers["X-Request-ID"]
 
     @pytest.mark.parametrize("bearer", ["", "nonsense", "gk_sandbox_nonsense", "ct_", "ct_a.b.c"])
@@ -150,7 +159,10 @@ class TestAStranger:
 
     def test_with_a_key_of_another_game_or_environment_finds_nothing(self, port, game, order):
         other = Game.objects.create(code="other", name="Other")
-        for key in (new_api_key(game=other, environment="sandbox"), new_api_key(game=game, environment="production")):
+        for key in (
+            new_api_key(game=other, environment="sandbox"),
+            new_api_key(game=game, environment="production"),
+        ):
             self.refused(port, path_of(order), bearer=key, status=404, code="not_found")
 
     def test_with_a_key_that_may_not_read_orders_is_refused(self, port, game, order):
@@ -170,7 +182,8 @@ class TestAStranger:
         [
             ("/", 404, "GET"), ("/api/v1/orders", 404, "GET"), ("/api/v1/orders/%00/stream", 404, "GET"),
             ("/api/v1/orders/a/b/stream", 404, "GET"), ("/admin/", 404, "GET"), ("/healthz", 405, "POST"),
-            ("/api/v1/orders/1/stream", 405, "DELETE"), ("/api/v1/orders/1?" + "&".join("abcdefghijklmnopqrstuvwxyz"), 400, "GET"),
+            ("/api/v1/orders/1/stream", 405, "DELETE"),
+            (f"/api/v1/orders/1?{'&'.join(ascii_letters)}", 400, "GET"),
         ],
     )  # fmt: skip
     def test_finds_no_other_doors(self, port, path, status, method):
@@ -217,7 +230,11 @@ class TestAStream:
         settings.STREAM_LISTENERS_AT_ONCE = 1
         with listen(port, order):
             status, headers, body = call(port, path_of(order), bearer=token_of(order))
-            assert (status, json.loads(body)["code"], headers["Retry-After"]) == (503, "too_many_listeners", "5")
+            assert (status, json.loads(body)["code"], headers["Retry-After"]) == (
+                503,
+                "too_many_listeners",
+                "5",
+            )
         until(lambda: listeners() == 0)
         with listen(port, order) as listener:
             assert listener.status == 200
@@ -265,30 +282,21 @@ class TestAStream:
             process.wait()
 
 
-def connections() -> int:
-    """Connections of this process besides the test's own."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        return cursor.fetchone()[0]
-
-
-class database_away:  # noqa: N801  # reads as what it does
+@contextmanager
+def database_away():
     """Everybody but the test loses the database and cannot come back."""
-
-    def __enter__(self):
-        self._allow("false")
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-
-    def __exit__(self, *_):
-        self._allow("true")
-
-    def _allow(self, yes):
-        with connection.cursor() as cursor:
-            name = connection.ops.quote_name(connection.settings_dict["NAME"])
-            cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {yes}")
+    about = {**connection.get_connection_params(), "dbname": "postgres"}
+    known = {name: about[name] for name in ("host", "user", "port", "password", "dbname") if about.get(name)}
+    allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    name = sql.Identifier(connection.settings_dict["NAME"])
+    with psycopg.connect(**known, autocommit=True) as elsewhere:
+        elsewhere.execute(allow.format(name, sql.SQL("false")))
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            yield
+        finally:
+            elsewhere.execute(allow.format(name, sql.SQL("true")))

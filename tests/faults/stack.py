@@ -87,7 +87,10 @@ class Stack:
         if self.process is None or self.process.poll() is not None:
             raise AssertionError(f"the system ended by itself:\n{self.tail()}")
         try:
-            return requests.get(f"{self.base}/readyz", timeout=2).ok and requests.get(self.simulator, timeout=2).ok
+            return (
+                requests.get(f"{self.base}/readyz", timeout=2).ok
+                and requests.get(self.simulator, timeout=2).ok
+            )
         except requests.RequestException:
             return False
 
@@ -124,8 +127,13 @@ class Stack:
         found = {}
         for place in Path("/proc").iterdir():
             try:
-                if place.name.isdigit() and f"TEST_STACK={self.mark}".encode() in (place / "environ").read_bytes():
-                    line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                if (
+                    place.name.isdigit()
+                    and f"TEST_STACK={self.mark}".encode() in (place / "environ").read_bytes()
+                ):
+                    line = (
+                        (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                    )
                     if line and (not kind or re.search(KINDS[kind], line)):
                         found[int(place.name)] = line
             except OSError:
@@ -154,11 +162,17 @@ class Stack:
         """The demo game's key and names."""
         return json.loads((self.directory / "data" / "demo.json").read_text())
 
-    def api(self, verb: str, path: str, body: object = None, *, token: str = "", timeout: float = 30) -> requests.Response:
+    def api(
+        self, verb: str, path: str, body: object = None, *, token: str = "", timeout: float = 30
+    ) -> requests.Response:
         """One API call; with the demo game's key unless another token is given."""
         token = token or self.access()["api_key"]
         return requests.request(
-            verb, f"{self.base}/api/v1/{path}", json=body, timeout=timeout, headers={"Authorization": f"Bearer {token}"}
+            verb,
+            f"{self.base}/api/v1/{path}",
+            json=body,
+            timeout=timeout,
+            headers={"Authorization": f"Bearer {token}"},
         )
 
     def order(self, **changes: object) -> dict:
@@ -174,7 +188,11 @@ class Stack:
     def opened(self, method: str) -> dict:
         """An order with a payment opened; for Alipay the buyer has the cashier before him."""
         order = self.order()
-        answer = self.api("POST", f"orders/{order['order_no']}/pay", {"method": method, "openid": "o1", "client_ip": "203.0.113.7"})
+        answer = self.api(
+            "POST",
+            f"orders/{order['order_no']}/pay",
+            {"method": method, "openid": "o1", "client_ip": "203.0.113.7"},
+        )
         assert answer.status_code == 200, answer.text
         opened = answer.json()
         presented = opened["params"].get("order_string") or opened["params"].get("url")

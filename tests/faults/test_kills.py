@@ -1,4 +1,4 @@
-"""kill -9 of any process at any point: nothing acknowledged is lost, nothing is delivered twice, all completes by itself."""
+"""kill -9 of any process at any point: nothing acknowledged is lost, nothing comes twice, all completes by itself."""
 
 import threading
 import time
@@ -16,7 +16,9 @@ class Shoppers:
         self.stack = stack
         self.paid: list[str] = []  # the provider has the money: these must all be delivered
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._shop, args=(method,)) for method in ("wechatpay_app", "alipay_app")]
+        self._threads = [
+            threading.Thread(target=self._shop, args=(method,)) for method in ("wechatpay_app", "alipay_app")
+        ]
 
     def __enter__(self):
         for thread in self._threads:
@@ -48,7 +50,11 @@ class TestKills:
             assert stack.kill(kind) >= 1
             before = len(shoppers.paid)
             stack.restart_if_down()
-            until(lambda: len(shoppers.paid) >= before + 5, seconds=60, what=f"selling again; log:\n{stack.tail()}")
+            until(
+                lambda: len(shoppers.paid) >= before + 5,
+                seconds=60,
+                what=f"selling again; log:\n{stack.tail()}",
+            )
         for order_no in shoppers.paid:
             order = until(
                 lambda order_no=order_no: (o := stack.state(order_no))["delivery_state"] == "delivered" and o,

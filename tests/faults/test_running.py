@@ -21,7 +21,9 @@ class TestTheDemo:
         ]  # fmt: skip
         for each in purchases:
             assert (each["state"], each["delivery_state"], each["ok"]) == ("paid", "delivered", True)
-            assert stack.state(each["order_no"])["items"] == [{"item_id": "gem", "name": "钻石", "quantity": 60, "bonus": 6}]
+            assert stack.state(each["order_no"])["items"] == [
+                {"item_id": "gem", "name": "钻石", "quantity": 60, "bonus": 6}
+            ]
 
     def test_shows_each_step_and_ends_with_a_table(self, stack):
         ran = stack.manage("demo")

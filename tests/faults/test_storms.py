@@ -37,7 +37,13 @@ class TestStorms:
             stack.trade(opened, "pay", notify="lost")
             with ThreadPoolExecutor(9) as pool:
                 said = [
-                    pool.submit(stack.api, "POST", f"orders/{opened['order_no']}/client-result", {"result": "success"}, token=opened["client_token"])
+                    pool.submit(
+                        stack.api,
+                        "POST",
+                        f"orders/{opened['order_no']}/client-result",
+                        {"result": "success"},
+                        token=opened["client_token"],
+                    )
                     for _ in range(4)
                 ]
                 said += [pool.submit(stack.trade, opened, "notify", times=4, at_once=True, wait=True)]

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from hypothesis import given, settings as hypothesis_settings, strategies as st
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from orders.models import IdempotencyRecord, Order
 from orders.parsing import read_object
@@ -15,7 +16,11 @@ from tests.effects import NOTHING, effects
 
 def send(client, body: bytes, api_key: str, *, content_type: str = "application/json", path: str = "orders"):
     return client.generic(
-        "POST", f"/api/v1/{path}", body, content_type=content_type, headers={"Authorization": f"Bearer {api_key}"}
+        "POST",
+        f"/api/v1/{path}",
+        body,
+        content_type=content_type,
+        headers={"Authorization": f"Bearer {api_key}"},
     )
 
 
@@ -27,7 +32,9 @@ def is_problem(answer, *statuses: int) -> bool:
         and {"type", "title", "status", "detail", "code", "request_id"} <= set(document)
         and document["status"] == answer.status_code
         and document["request_id"] == answer["X-Request-ID"]
-        and not any(word in answer.content.decode() for word in ("Traceback", "psycopg", "SELECT", "site-packages"))
+        and not any(
+            word in answer.content.decode() for word in ("Traceback", "psycopg", "SELECT", "site-packages")
+        )
     )
 
 
@@ -79,7 +86,9 @@ class TestBodies:
         assert is_problem(answer, 413), answer.content[:300]
         assert answer.json()["code"] == "body_too_large"
 
-    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+    @pytest.mark.parametrize(
+        "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+    )
     def test_of_another_type_are_refused(self, client, channel, api_key, kind):
         answer = send(client, json.dumps(order_body()).encode(), api_key, content_type=kind)
         assert is_problem(answer, 415), answer.content[:300]
@@ -94,7 +103,9 @@ class TestBodies:
             assert is_problem(answer, 400)
         assert (Order.objects.count(), IdempotencyRecord.objects.filter(status=None).count()) == (0, 0)
 
-    @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @hypothesis_settings(
+        max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
     @given(body=st.binary(max_size=200) | st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     ).map(lambda value: json.dumps(value).encode()))  # fmt: skip
@@ -104,7 +115,9 @@ class TestBodies:
         except Problem as problem:
             assert (problem.status, problem.code) == (400, "malformed_body")
 
-    @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @hypothesis_settings(
+        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
     @given(changes=st.dictionaries(
         st.sampled_from([*order_body(), "quantity", "attach", "currency", "zone_id", "expires_in_s", "client_ip", "x"]),
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=140) | st.lists(st.integers(), max_size=2),
@@ -151,16 +164,23 @@ class TestAddresses:
 
     def test_answer_json_whatever_accept_says(self, client, channel, api_key):
         for accept in ("text/html", "application/xml", "*/*;q=0", "\x7f"):
-            answer = client.get("/api/v1/orders", headers={"Authorization": f"Bearer {api_key}", "Accept": accept})
+            answer = client.get(
+                "/api/v1/orders", headers={"Authorization": f"Bearer {api_key}", "Accept": accept}
+            )
             assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
 
 
 class TestRequestIds:
     """The caller's own id comes back; an id that could forge a log line does not."""
 
-    @pytest.mark.parametrize(("given_id", "kept"), [("order-1:a/b", True), ("a\nb", False), ("x" * 101, False), ("é", False), ("", False)])
+    @pytest.mark.parametrize(
+        ("given_id", "kept"),
+        [("order-1:a/b", True), ("a\nb", False), ("x" * 101, False), ("é", False), ("", False)],
+    )
     def test_are_echoed_when_sensible(self, client, channel, api_key, given_id, kept):
-        answer = client.get("/api/v1/orders/none", headers={"Authorization": f"Bearer {api_key}", "X-Request-ID": given_id})
+        answer = client.get(
+            "/api/v1/orders/none", headers={"Authorization": f"Bearer {api_key}", "X-Request-ID": given_id}
+        )
         assert (answer["X-Request-ID"] == given_id) is kept
         assert answer.json()["request_id"] == answer["X-Request-ID"]
 
@@ -186,6 +206,10 @@ class TestPages:
     def test_filter_by_what_is_indexed(self, client, channel, api_key):
         wanted = make_order(client, api_key, uid="7")
         make_order(client, api_key, uid="8")
-        for query in ("uid=7", f"client_ref={wanted.client_ref}", "uid=7&state=pending&delivery_state=none&channel_id=official"):
+        for query in (
+            "uid=7",
+            f"client_ref={wanted.client_ref}",
+            "uid=7&state=pending&delivery_state=none&channel_id=official",
+        ):
             page = get(client, f"orders?{query}", bearer=api_key).json()
             assert [order["order_no"] for order in page["results"]] == [wanted.order_no]

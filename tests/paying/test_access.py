@@ -56,7 +56,10 @@ class TestAnApiKey:
         assert get(client, "orders", bearer=api_key).status_code == 200
         from orders.authentication import forget_keys
 
-        for change in ({"revoked_at": timezone.now()}, {"revoked_at": None, "expires_at": timezone.now() - timedelta(seconds=1)}):
+        for change in (
+            {"revoked_at": timezone.now()},
+            {"revoked_at": None, "expires_at": timezone.now() - timedelta(seconds=1)},
+        ):
             ApiKey.objects.update(**change)
             forget_keys()
             assert get(client, "orders", bearer=api_key).status_code == 401
@@ -76,7 +79,10 @@ class TestAnApiKey:
         forged = Client(REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="10.1.2.3, 192.0.2.9")
         assert get(forged, "orders", bearer=api_key).status_code == 403
 
-    @pytest.mark.parametrize("header", ["", "Basic x", "Bearer", "Bearer nonsense", "Bearer é", "Bearer gk_sandbox_", "Bearer \x00"])
+    @pytest.mark.parametrize(
+        "header",
+        ["", "Basic x", "Bearer", "Bearer nonsense", "Bearer é", "Bearer gk_sandbox_", "Bearer \x00"],
+    )
     def test_nonsense_is_refused(self, client, channel, header):
         answer = client.get("/api/v1/orders", headers={"Authorization": header} if header else {})
         assert (answer.status_code, answer["Content-Type"]) == (401, "application/problem+json")

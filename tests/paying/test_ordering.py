@@ -12,10 +12,17 @@ class TestMakingAnOrder:
     """Price and contents come from the catalogue; the number is ours, unique, and starts with the date."""
 
     def test_answers_everything_the_client_needs_to_pay(self, client, game, channel, api_key, wechat_account):
-        answer = post(client, "orders", order_body(zone_id="3", role_id="r7", attach="附加|x"), bearer=api_key)
+        answer = post(
+            client, "orders", order_body(zone_id="3", role_id="r7", attach="附加|x"), bearer=api_key
+        )
         assert answer.status_code == 201
         order = answer.json()
-        assert (order["amount"], order["currency"], order["state"], order["delivery_state"]) == (600, "CNY", "pending", "none")
+        assert (order["amount"], order["currency"], order["state"], order["delivery_state"]) == (
+            600,
+            "CNY",
+            "pending",
+            "none",
+        )
         assert order["items"] == [{"item_id": "gem", "name": "Gem", "quantity": 60, "bonus": 6}]
         assert (order["zone_id"], order["role_id"], order["attach"]) == ("3", "r7", "附加|x")
         assert {method["method"] for method in order["methods"]} == {
@@ -78,7 +85,9 @@ class TestMakingAnOrder:
             ({"expires_in_s": 59}, "invalid_request"),
         ],
     )
-    def test_refuses_what_the_catalogue_or_the_contract_does_not_know(self, client, channel, api_key, changes, code):
+    def test_refuses_what_the_catalogue_or_the_contract_does_not_know(
+        self, client, channel, api_key, changes, code
+    ):
         answer = post(client, "orders", order_body(**changes), bearer=api_key)
         assert (answer.status_code, answer.json()["code"]) == (400, code)
         assert Order.objects.count() == 0
@@ -86,7 +95,12 @@ class TestMakingAnOrder:
     def test_names_every_faulty_field_at_once(self, client, channel, api_key):
         answer = post(client, "orders", {"uid": 1, "price": 5, "channel_id": "official"}, bearer=api_key)
         faults = {error["field"]: error["code"] for error in answer.json()["errors"]}
-        assert faults == {"client_ref": "required", "product_id": "required", "uid": "invalid", "price": "unknown"}
+        assert faults == {
+            "client_ref": "required",
+            "product_id": "required",
+            "uid": "invalid",
+            "price": "unknown",
+        }
 
     def test_stops_a_player_who_orders_without_end(self, client, channel, api_key, settings):
         settings.ORDERS_PER_PLAYER_PER_MINUTE = 3
@@ -134,7 +148,9 @@ class TestTheIdempotencyKey:
 
     def test_repeats_the_first_answer(self, client, channel, api_key):
         body = order_body()
-        first, again = (post(client, "orders", body, bearer=api_key, **{"Idempotency-Key": "k1"}) for _ in range(2))
+        first, again = (
+            post(client, "orders", body, bearer=api_key, **{"Idempotency-Key": "k1"}) for _ in range(2)
+        )
         assert (first.status_code, again.status_code) == (201, 201)
         assert first.json() == again.json()
         assert Order.objects.count() == 1

@@ -56,7 +56,12 @@ class TestAPaidOrder:
         assert order.settled_at > paid_at
 
     def test_asks_about_its_other_attempts_at_once(self, attempt, order, wechat_account):
-        other = attempt_at(order, wechat_account, attempt_no=f"{order.order_no}02", next_query_at=timezone.now() + timedelta(hours=1))
+        other = attempt_at(
+            order,
+            wechat_account,
+            attempt_no=f"{order.order_no}02",
+            next_query_at=timezone.now() + timedelta(hours=1),
+        )
         settle(attempt)
         other.refresh_from_db()
         attempt.refresh_from_db()
@@ -79,7 +84,12 @@ class TestMoneyThatDoesNotFit:
         order.refresh_from_db()
         assert (order.state, order.delivery_state) == ("pending", "none")
         case = Case.objects.get()
-        assert (case.kind, case.order, case.amount_minor, case.currency) == ("amount_differs", order, amount, currency)
+        assert (case.kind, case.order, case.amount_minor, case.currency) == (
+            "amount_differs",
+            order,
+            amount,
+            currency,
+        )
         assert case.payment == Payment.objects.get()
         assert settle(attempt, amount=amount, currency=currency) is Outcome.DUPLICATE
         assert effects() == held("amount_differs")
@@ -143,19 +153,29 @@ class TestTheDatabasesOwnRules:
             )
         assert Order.objects.get().state == "paid"
 
-    @pytest.mark.parametrize("change", ["amount_minor = 1", "uid = 'thief'", "contents = '[]'", "currency = 'USD'"])
+    @pytest.mark.parametrize(
+        "change", ["amount_minor = 1", "uid = 'thief'", "contents = '[]'", "currency = 'USD'"]
+    )
     def test_the_terms_of_an_order_are_frozen(self, order, change):
         self.refused(f"UPDATE orders_order SET {change}")
         order.refresh_from_db()
         assert (order.amount_minor, order.uid, order.currency) == (600, "10086", "CNY")
 
-    @pytest.mark.parametrize("table", ["orders_orderevent", "fulfillment_ledgerentry", "fulfillment_deliveryline"])
-    @pytest.mark.parametrize("verb", ["DELETE FROM {}", "TRUNCATE {} CASCADE", "UPDATE {} SET id = id + 1000"])
+    @pytest.mark.parametrize(
+        "table", ["orders_orderevent", "fulfillment_ledgerentry", "fulfillment_deliveryline"]
+    )
+    @pytest.mark.parametrize(
+        "verb", ["DELETE FROM {}", "TRUNCATE {} CASCADE", "UPDATE {} SET id = id + 1000"]
+    )
     def test_history_is_append_only(self, attempt, table, verb):
         settle(attempt)
         before = (OrderEvent.objects.count(), LedgerEntry.objects.count(), DeliveryLine.objects.count())
         self.refused(verb.format(table), by="append-only")
-        assert (OrderEvent.objects.count(), LedgerEntry.objects.count(), DeliveryLine.objects.count()) == before
+        assert (
+            OrderEvent.objects.count(),
+            LedgerEntry.objects.count(),
+            DeliveryLine.objects.count(),
+        ) == before
 
     def test_an_order_or_payment_is_never_deleted(self, attempt):
         settle(attempt)

@@ -39,16 +39,14 @@ def signature(text: bytes, *, by: str = "alipay", algorithm: hashes.HashAlgorith
 
 
 def request_parameters(query: str) -> dict[str, str]:
-    """The parameters of a signed request. Fails when they are not exactly as documented, or not rightly signed."""
+    """The parameters of a signed request. Fails when they are not as documented, or not rightly signed."""
     pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     parameters = dict(pairs)
     assert len(parameters) == len(pairs), "a parameter comes twice"
     text = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()) if name != "sign")
     raw = base64.b64decode(parameters["sign"], validate=True)
     try:
-        keys.key("alipay merchant").public_key().verify(
-            raw, text.encode(), padding.PKCS1v15(), hashes.SHA256()
-        )
+        keys.key("alipay merchant").public_key().verify(raw, text.encode(), padding.PKCS1v15(), hashes.SHA256())
     except InvalidSignature:
         raise AssertionError("wrong signature") from None
     fixed = {"app_id": MERCHANT["app_id"], "format": "JSON", "charset": "utf-8", "sign_type": "RSA2"}
@@ -110,7 +108,9 @@ def elliptic_root() -> x509.Certificate:
 
 
 # What a parser meets that does not know the algorithm: a certificate it cannot read.
-UNREADABLE = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVegAwIBAgIIaeL+wBcKxnswDAYIKoEcz1UBg3UFADAuMQsw\n-----END CERTIFICATE-----\n"
+UNREADABLE = (
+    "-----BEGIN CERTIFICATE-----\nMIIBszCCAVegAwIBAgIIaeL+wBcKxnswDAYIKoEcz1UBg3UFADAuMQsw\n-----END CERTIFICATE-----\n"
+)
 
 
 def pem(*certificates: x509.Certificate | str) -> str:
@@ -143,8 +143,8 @@ def certificate_mode(**changes):
     return {name: value for name, value in {**whole, **changes}.items() if value is not ...}
 
 
-# --- notifications -------------------------------------------------------------------------------------------
-def trade(out_trade_no: str, **changes) -> dict[str, str]:
+# --- notifications -----------------------------------------------------------------------------------------
+def trade(out_trade_no: str, /, **changes) -> dict[str, str]:
     """The fields of a payment notification; `...` takes a field away."""
     fields = {
         "notify_time": now(),
@@ -177,19 +177,19 @@ def trade(out_trade_no: str, **changes) -> dict[str, str]:
     return {name: value for name, value in {**fields, **changes}.items() if value is not ...}
 
 
-def partial_refund(out_trade_no: str, **changes) -> dict[str, str]:
+def partial_refund(out_trade_no: str, /, **changes) -> dict[str, str]:
     """A partial refund: the payment's status once more, with the marks of a refund."""
     marks = {"refund_fee": "2.00", "gmt_refund": f"{now()}.123", "out_biz_no": "R1"}
     return trade(out_trade_no, **{**marks, **changes})
 
 
-def full_refund(out_trade_no: str, **changes) -> dict[str, str]:
+def full_refund(out_trade_no: str, /, **changes) -> dict[str, str]:
     """A full refund: closed, with the marks of a refund and of the payment."""
     marks = {"trade_status": "TRADE_CLOSED", "refund_fee": "6.00", "gmt_refund": f"{now()}.123"}
     return trade(out_trade_no, **{**marks, "gmt_close": now(), "out_biz_no": "R1", **changes})
 
 
-def unpaid_closing(out_trade_no: str, **changes) -> dict[str, str]:
+def unpaid_closing(out_trade_no: str, /, **changes) -> dict[str, str]:
     """A trade closed because nobody paid it."""
     marks = {"trade_status": "TRADE_CLOSED", "gmt_payment": ..., "gmt_close": now()}
     nothing = {"receipt_amount": ..., "buyer_pay_amount": ..., "point_amount": ..., "fund_bill_list": ...}
@@ -270,11 +270,7 @@ def body_of(
 
 def says(document: dict | str, **about) -> Callable[[Call], Answer]:
     """A signed answer; a text is the node as it stands. `about` goes to `body_of`."""
-    node = (
-        document
-        if isinstance(document, str)
-        else json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    )
+    node = document if isinstance(document, str) else json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return lambda call: Answer(body_of(call.method, node, **about))
 
 
@@ -299,9 +295,7 @@ class AlipaySide:
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self.gateway = f"http://127.0.0.1:{self._server.server_address[1]}/gateway.do"
-        threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        ).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:
         """Stop answering."""

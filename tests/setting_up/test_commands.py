@@ -56,7 +56,15 @@ class TestFromNothing:
         assert made["webhook_secret"].startswith("whsec_")
         run("load_catalogue", "moon", file_of(CATALOGUE))
         run("create_channel", "official", "--name", "官网")
-        run("create_account", "wechatpay", "wx9", "--environment", "sandbox", "--credentials", file_of(keys.wechat_credentials()))
+        run(
+            "create_account",
+            "wechatpay",
+            "wx9",
+            "--environment",
+            "sandbox",
+            "--credentials",
+            file_of(keys.wechat_credentials()),
+        )
         run("enable_method", "official", "wechatpay_app", "wx9")
         order = make_order(client, made["api_key"])
         assert (order.game.code, order.amount_minor, order.environment) == ("moon", 600, "sandbox")
@@ -103,7 +111,9 @@ class TestTheGamesEndpoint:
         run("set_webhook", "demo", "https://game.example/hook", "--mode", "ledger")
         assert DeliveryPolicy.objects.get().mode == "ledger"
 
-    @pytest.mark.parametrize("url", ["", "ftp://game.example/", "https://", "not an address", "https://user:pass@game.example/"])
+    @pytest.mark.parametrize(
+        "url", ["", "ftp://game.example/", "https://", "not an address", "https://user:pass@game.example/"]
+    )
     def test_must_be_a_web_address(self, run, game, url):
         with pytest.raises(CommandError):
             run("set_webhook", "demo", url)

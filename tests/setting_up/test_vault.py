@@ -41,7 +41,9 @@ class TestASealedSecret:
     def test_looks_different_every_time(self):
         assert seal(b"canary", at=HERE) != seal(b"canary", at=HERE)
 
-    @pytest.mark.parametrize("elsewhere", [place("table", 2, "column"), place("table", 1, "other"), place("tables", 1, "column")])
+    @pytest.mark.parametrize(
+        "elsewhere", [place("table", 2, "column"), place("table", 1, "other"), place("tables", 1, "column")]
+    )
     def test_does_not_open_in_another_cell(self, elsewhere):
         with pytest.raises(VaultClosed):
             unseal(seal(b"canary", at=HERE), at=elsewhere)
@@ -54,7 +56,9 @@ class TestASealedSecret:
             with pytest.raises(VaultClosed):
                 unseal(bytes(flipped), at=HERE)
 
-    @pytest.mark.parametrize("garbage", [b"", b"\x01", b"\x01\x04dev1", b"\x02" + b"x" * 200, b"\x01\xff" + b"x" * 300])
+    @pytest.mark.parametrize(
+        "garbage", [b"", b"\x01", b"\x01\x04dev1", b"\x02" + b"x" * 200, b"\x01\xff" + b"x" * 300]
+    )
     def test_garbage_is_not_a_secret(self, garbage):
         with pytest.raises(VaultClosed):
             unseal(garbage, at=HERE)

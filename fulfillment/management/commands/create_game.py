@@ -15,7 +15,9 @@ class Command(BaseCommand):
         """Arguments of contract section 1."""
         parser.add_argument("code", help="letters, digits, - and _, at most 32")
         parser.add_argument("--name", required=True)
-        parser.add_argument("--webhook-url", default="", help="where the game server is told; set_webhook changes it")
+        parser.add_argument(
+            "--webhook-url", default="", help="where the game server is told; set_webhook changes it"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, code: str, name: str, webhook_url: str, **options: Any) -> None:
@@ -29,5 +31,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(shown))
         else:
             self.stdout.write(
-                f"game {code}; shown only now:\n  sandbox API key  {made.api_key}\n  webhook secret   {made.webhook_secret}"
+                f"game {code}; shown only now:\n  sandbox API key  {made.api_key}\n"
+                f"  webhook secret   {made.webhook_secret}"
             )

@@ -34,7 +34,9 @@ class Command(BaseCommand):
             done = set_endpoint(game=found, url=url, mode=DeliveryMode(mode) if mode else None)
         except EndpointRefused as error:
             raise CommandError(str(error)) from error
-        secret = done.secret or (rotate_secret(endpoint_id=done.endpoint.pk) if options["rotate_secret"] else None)
+        secret = done.secret or (
+            rotate_secret(endpoint_id=done.endpoint.pk) if options["rotate_secret"] else None
+        )
         shown = {"game": game, "url": done.endpoint.url, **({"webhook_secret": secret} if secret else {})}
         if options["json"]:
             self.stdout.write(json.dumps(shown))

@@ -38,8 +38,8 @@
     await swap(await fetch(address(query)), { onlyIfNews });
   }
 
-  async function showCode(method, { params, expires_at }) {
-    const body = { token: facts().token, method, params: JSON.stringify(params), expires_at };
+  async function showCode(method, params) {
+    const body = { token: facts().token, method, params: JSON.stringify(params) };
     await swap(await fetch(`${facts().path}/qr`, { method: "POST", body: new URLSearchParams(body) }));
   }
 
@@ -53,6 +53,9 @@
     page().replaceWith(document.adoptNode(next));
     document.title = fresh.title;
     window.scrollTo(0, 0);
+    const title = document.querySelector("h1, h2");
+    title.tabIndex = -1; // read out, and where the keyboard goes on from
+    title.focus({ preventScroll: true });
     start();
   }
 
@@ -69,7 +72,7 @@
       const method = form.querySelector("input[name=method]:checked");
       const opened = await call("/pay", { method: method.value, ...JSON.parse(method.dataset.inputs) });
       if (opened.kind === "qr") {
-        await showCode(method.value, opened);
+        await showCode(method.value, opened.params);
       } else if (opened.kind === "redirect") {
         location.assign(opened.params.h5_url || opened.params.url);
         await pause(10000); // the button stays busy while the browser leaves
@@ -78,7 +81,9 @@
       }
     },
     async result() {
-      await call("/client-result", { result: "success", detail: "checkout page" });
+      await call("/client-result", { result: "success", detail: "checkout page" }).catch((problem) => {
+        if (problem.code !== "too_many_requests") throw problem; // asked often enough, and soon again by itself
+      });
       const asked = document.querySelector("[data-asked]");
       if (!asked) return show({ notice: "not_paid_yet" });
       asked.hidden = false;
@@ -185,7 +190,7 @@
         : clock.dataset.minutes.replace("{m}", m).replace("{s}", s);
       if (left === 0 && !clock.over) {
         clock.over = true;
-        setTimeout(look, 1500);
+        setTimeout(() => show().catch(() => offline(true)), 1500);
       }
     }
   }
@@ -206,7 +211,7 @@
   setInterval(() => { if (!document.hidden && "live" in facts()) look(); }, LOOK_EVERY_MS);
   // A phone comes back from the provider's app.
   document.addEventListener("visibilitychange", () => { if (!document.hidden && "live" in facts()) look(); });
-  window.addEventListener("pageshow", (event) => { if (event.persisted) { start(); look(); } });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) show().catch(() => offline(true)); });
   window.addEventListener("pagehide", hush);
   start();
 })();

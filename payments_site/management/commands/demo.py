@@ -15,7 +15,9 @@ from payments_site.demo_purchase import Buyer, DemoFailed, Purchase
 
 
 class Command(BaseCommand):
-    help = "Drive one purchase through every enabled method against the simulator (`make run` must be running)."
+    help = (
+        "Drive one purchase through every enabled method against the simulator (`make run` must be running)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Arguments of contract section 1."""
@@ -36,7 +38,9 @@ class Command(BaseCommand):
         try:
             methods = buyer.methods(channel=access.channel)
         except (requests.RequestException, DemoFailed) as error:
-            raise CommandError(f"{settings.PUBLIC_BASE_URL} does not answer; is `make run` running? ({error})") from error
+            raise CommandError(
+                f"{settings.PUBLIC_BASE_URL} does not answer; is `make run` running? ({error})"
+            ) from error
         purchases = []
         for method in methods:
             say("", f"--- {method}")

@@ -44,7 +44,7 @@ class Command(BaseCommand):
         until = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < until:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{settings.PORT}/readyz", timeout=2):  # noqa: S310
+                with urllib.request.urlopen(f"http://127.0.0.1:{settings.PORT}/readyz", timeout=2):
                     break
             except (OSError, urllib.error.URLError):
                 time.sleep(0.1)
@@ -61,13 +61,14 @@ def welcome(access: DemoAccess | None) -> str:
             f"               user {access.admin}   password {access.password}",
             f"  API          {base}/api/v1/   documentation {base}/api/docs/",
             f"  API key      {access.api_key}",
-            f"  simulator    http://127.0.0.1:{settings.SIMULATOR_PORT}/   (WeChat Pay and Alipay, with every kind of bad weather)",
+            f"  simulator    http://127.0.0.1:{settings.SIMULATOR_PORT}/   (WeChat Pay and Alipay, and their bad weather)",
             "",
             "A first order; paste this, then open its checkout_url in a browser and pay with Alipay:",
             "",
             f"  curl -s {base}/api/v1/orders -H 'Authorization: Bearer {access.api_key}' \\",
             "    -H 'Content-Type: application/json' \\",
-            f"""    -d '{{"client_ref":"'$(date +%s%N)'","uid":"10086","product_id":"{access.product}","channel_id":"{access.channel}"}}'""",
+            """    -d '{"client_ref":"'$(date +%s%N)'","uid":"10086","""
+            f"""\"product_id":"{access.product}","channel_id":"{access.channel}"}}'""",
             "",
             f"A ready checkout page: {access.checkout_url}",
             "Purchases through every method, step by step: .venv/bin/python manage.py demo",

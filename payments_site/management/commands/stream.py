@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from granian import Granian
 from granian.constants import Interfaces
+from granian.log import LogLevels
 
 from payments_site.startup import refuse_unsafe_start
 
@@ -27,5 +28,6 @@ class Command(BaseCommand):
             respawn_interval=0.5,
             workers_kill_timeout=3,
             websockets=False,
+            log_level=LogLevels.error,
             log_access=False,
         ).serve()

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand
 from granian import Granian
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 
 from payments_site.startup import refuse_unsafe_start
 
@@ -33,5 +34,6 @@ class Command(BaseCommand):
             respawn_interval=0.5,
             workers_kill_timeout=20,
             websockets=False,
+            log_level=LogLevels.error,  # its warnings are about the number of threads, which is chosen
             log_access=False,
         ).serve()
