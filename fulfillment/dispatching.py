@@ -29,7 +29,7 @@ from fulfillment.sending import Sender
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_IDLE_S = 0.2
+_IDLE_S = 0.05
 # How long tries that are under way may still take when the process is told to stop.
 DRAIN_S = 4.0
 _HELPER_THREADS = 8
@@ -63,9 +63,7 @@ class _Dispatcher:
                 except _DATABASE_AWAY as error:
                     pause = _BACK_OFF_S[min(troubles, len(_BACK_OFF_S) - 1)]
                     troubles += 1
-                    logger.warning(
-                        "database not available (%s), next try in %s s", type(error).__name__, pause
-                    )
+                    logger.warning("database not available (%s), next try in %s s", type(error).__name__, pause)
                     await asyncio.to_thread(stop.wait, pause)
                     continue
                 for message in claimed:
@@ -116,9 +114,7 @@ class _Dispatcher:
             self._under_way.pop(message.pk, None)
         except Exception:  # one message must not end the others
             logger.exception("what message %s brought about could not be done", message.event_id)
-            self._outcomes.append(
-                replace(outcome, verdict=Verdict.REFUSED, error="answered, but not confirmed by us")
-            )
+            self._outcomes.append(replace(outcome, verdict=Verdict.REFUSED, error="answered, but not confirmed by us"))
         else:
             self._outcomes.append(outcome)
         self._wake.set()
@@ -150,7 +146,7 @@ class _Dispatcher:
                         parked = await self._helpers.run(lambda target=target: outbox.claim_parked(target))  # type: ignore[misc]
                         if parked is not None:
                             self._start(parked)
-            except Exception:  # noqa: BLE001  # tried again a few seconds later
+            except Exception:  # tried again a few seconds later
                 logger.exception("tending the endpoints failed; it is tried again")
 
     async def _finish(self) -> None:

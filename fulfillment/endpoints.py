@@ -44,7 +44,8 @@ def set_endpoint(*, game: Game, url: str, mode: DeliveryMode | None = None) -> E
 
     A new endpoint gets a secret. A new address starts with a clean slate: health is forgotten, what waits is sent there
     at once, and an endpoint that had been switched off by its answer 410 is on again; one paused by a person stays
-    paused. An empty `url` keeps everything waiting until there is an address. Raises EndpointRefused.
+    paused. With an empty `url` nothing is told (events can be listed); the address that follows is asked for the
+    deliveries that still wait. Raises EndpointRefused.
     """
     try:
         url = check_url(url) if url else ""
@@ -57,6 +58,8 @@ def set_endpoint(*, game: Game, url: str, mode: DeliveryMode | None = None) -> E
     )
     secret = _add_secret(endpoint, []) if made else None
     if endpoint.url != url:
+        if not endpoint.url:
+            outbox.ask_for_waiting(endpoint_id=endpoint.pk, game_id=game.pk)
         endpoint.url = url
         if endpoint.state == EndpointState.DISABLED:
             endpoint.state = EndpointState.ACTIVE
@@ -113,7 +116,7 @@ def resume_endpoint(*, endpoint_id: int, actor: str) -> bool:
 
 @transaction.atomic
 def release_endpoint(*, endpoint_id: int, actor: str) -> int:
-    """Send everything that waits for an endpoint at once, parked messages too. Returns how many that brought forward."""
+    """Send everything that waits for an endpoint at once, parked messages too. Returns how many come earlier."""
     return _start_afresh(_locked(endpoint_id), actor=actor)
 
 

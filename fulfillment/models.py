@@ -439,6 +439,7 @@ class WebhookMessage(models.Model):
             models.Index(
                 "endpoint", "next_attempt_at", "id", name="message_due", condition=Q(state="waiting")
             ),
+            models.Index("endpoint", "id", name="message_parked", condition=Q(state="parked")),
         ]
 
     def __str__(self) -> str:

@@ -132,7 +132,8 @@ _CLAIM = f"WITH due AS ({_DUE} {_DUE_END}) {_TAKE}"
 # The endpoint's row is the turn to probe: of several dispatchers one gets it.
 _CLAIM_PROBE = f"""
     WITH turn AS (
-        SELECT id FROM fulfillment_webhookendpoint WHERE id = %(endpoint)s AND state = 'active' AND next_probe_at <= now()
+        SELECT id FROM fulfillment_webhookendpoint
+        WHERE id = %(endpoint)s AND state = 'active' AND next_probe_at <= now()
         FOR UPDATE SKIP LOCKED
     ), due AS ({_DUE} AND EXISTS (SELECT FROM turn) {_DUE_END}),
     taken AS (
@@ -186,9 +187,7 @@ def claim(*, busy: Mapping[int, Collection[str]]) -> list[Claimed]:
                 }  # fmt: skip
                 wanted.append((target, raw.execute(_CLAIM_PROBE if target.probing else _CLAIM, about)))
         for target, cursor in wanted:
-            claimed += sorted(
-                (_claimed(target, row) for row in cursor.fetchall()), key=lambda message: message.seq
-            )
+            claimed += sorted((_claimed(target, row) for row in cursor.fetchall()), key=lambda message: message.seq)
     return claimed
 
 
@@ -209,9 +208,7 @@ def _target(row: Sequence[Any]) -> Target:
         secrets = WebhookEndpoint(pk=pk, secrets_sealed=sealed).secrets()
     except VaultClosed:
         secrets = []
-    return Target(
-        pk=pk, game_id=game_id, url=url, secrets=secrets, probing=probing, failing_for_s=failing_for_s
-    )
+    return Target(pk=pk, game_id=game_id, url=url, secrets=secrets, probing=probing, failing_for_s=failing_for_s)
 
 
 def _claimed(target: Target, row: Sequence[Any]) -> Claimed:
@@ -326,9 +323,7 @@ def _record(outcomes: Sequence[Outcome]) -> None:
             ),
         )  # fmt: skip
         if told:
-            raw.execute(
-                _TOLD, ([outcome.message.pk for outcome in told], [outcome.status for outcome in told])
-            )
+            raw.execute(_TOLD, ([outcome.message.pk for outcome in told], [outcome.status for outcome in told]))
             raw.execute(_CLOSE_CASES, ([subject_of(outcome.message.pk) for outcome in told],))
         if others:
             raw.execute(
@@ -459,7 +454,7 @@ def park_overdue(target: Target) -> int:
 def _stop_deliveries(
     overdue: Sequence[tuple[Claimed, str]],
 ) -> tuple[list[tuple[Claimed, str]], list[Claimed]]:
-    """Park the deliveries behind messages that are about to be; returns (messages to park, messages not needed any more).
+    """Park the deliveries behind messages that are about to be; returns (messages to park, messages no longer needed).
 
     Done first, each in its own transaction: dying in between repeats it, and it changes nothing twice.
     """
@@ -477,9 +472,7 @@ def _stop_deliveries(
     return to_park, needless
 
 
-def _park(
-    raw: psycopg.Connection[Any], to_park: Sequence[tuple[Claimed, str]], needless: Sequence[Claimed]
-) -> None:
+def _park(raw: psycopg.Connection[Any], to_park: Sequence[tuple[Claimed, str]], needless: Sequence[Claimed]) -> None:
     if needless:
         raw.execute(_NEEDLESS, ([message.pk for message in needless],))
     if to_park:
@@ -544,4 +537,24 @@ def release(*, endpoint_id: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '5min'")  # days of backlog are one statement
         cursor.execute(_RELEASE, {"endpoint": endpoint_id, "lease_s": LEASE_S})
+        return cursor.rowcount
+
+
+_ASK_FOR_WAITING = """
+    INSERT INTO fulfillment_webhookmessage
+        (event_id, endpoint_id, state, attempts, next_attempt_at, created_at, last_error)
+    SELECT g.seq, %(endpoint)s, 'waiting', 0, now(), now(), ''
+    FROM fulfillment_delivery d
+    JOIN fulfillment_gameevent g ON g.order_no = d.order_no AND g.type = %(requested)s
+    WHERE d.state IN ('pending', 'parked') AND g.game_id = %(game)s
+    ORDER BY g.seq
+    ON CONFLICT (event_id, endpoint_id) DO NOTHING
+"""
+
+
+def ask_for_waiting(*, endpoint_id: int, game_id: int) -> int:
+    """Ask an endpoint that has got its address for the deliveries made while it had none. Returns how many."""
+    with connection.cursor() as cursor:
+        about = {"endpoint": endpoint_id, "game": game_id, "requested": telling.DELIVERY_REQUESTED}
+        cursor.execute(_ASK_FOR_WAITING, about)
         return cursor.rowcount

@@ -107,9 +107,7 @@ class Sender:
             "content-type": "application/json",
             "user-agent": _USER_AGENT,
             "accept-encoding": "identity",
-            **signing.sign(
-                secrets=target.secrets, message_id=message.event_id, timestamp=int(time.time()), body=body
-            ),
+            **signing.sign(secrets=target.secrets, message_id=message.event_id, timestamp=int(time.time()), body=body),
         }
         async with asyncio.timeout(ENDED_WITHIN_S):
             async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -226,6 +224,4 @@ def _network_error(error: Exception) -> str:
 def _clean(text: str, limit: int) -> str:
     """Text of a stranger, fit for a row and a page: no control characters, no halves of surrogate pairs."""
     kept = (" " if character in "\r\n\t" else character for character in text[: limit * 4])
-    return "".join(character for character in kept if unicodedata.category(character) not in ("Cc", "Cs"))[
-        :limit
-    ]
+    return "".join(character for character in kept if unicodedata.category(character) not in ("Cc", "Cs"))[:limit]

@@ -42,9 +42,7 @@ def verify(*, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, n
     Raises SignatureRefused: a header is missing, the time is more than five minutes off, no signature fits.
     """
     try:
-        message_id, timestamp, signatures = (
-            headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature")
-        )
+        message_id, timestamp, signatures = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
     except KeyError as error:
         raise SignatureRefused(f"header {error.args[0]} is missing") from None
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
@@ -55,7 +53,7 @@ def verify(*, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, n
     given = [signature.encode() for signature in signatures.split(" ")]
     for secret in secrets:
         expected = _signature(secret, message_id, timestamp, body).encode()
-        if any([hmac.compare_digest(expected, signature) for signature in given]):
+        if any(hmac.compare_digest(expected, signature) for signature in given):
             return message_id
     raise SignatureRefused("no signature fits")
 

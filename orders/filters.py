@@ -11,7 +11,7 @@ from orders.models import DeliveryState, Order, OrderState
 from orders.problems import invalid
 
 
-class OrderFilter(django_filters.FilterSet):
+class OrderFilter(django_filters.FilterSet):  # type: ignore[misc]  # an untyped library
     """`GET orders?…`: exact values and a time range."""
 
     client_ref = django_filters.CharFilter(max_length=64)
@@ -32,7 +32,7 @@ _M = TypeVar("_M", bound=Model)
 _PAGING = ("cursor", "limit")
 
 
-class NoFilter(django_filters.FilterSet):
+class NoFilter(django_filters.FilterSet):  # type: ignore[misc]  # an untyped library
     """A list that is only paged."""
 
 
@@ -54,6 +54,4 @@ def refuse_unknown(request: Request, known: Collection[str]) -> None:
     """Raises Problem(400) naming every query parameter that does not exist: a misspelt filter shows too much."""
     unknown = [name[:64] for name in request.query_params if name not in known]
     if unknown:
-        raise invalid(
-            [{"field": name, "code": "unknown", "detail": "there is no such parameter"} for name in unknown]
-        )
+        raise invalid([{"field": name, "code": "unknown", "detail": "there is no such parameter"} for name in unknown])

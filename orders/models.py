@@ -496,6 +496,7 @@ class Case(models.Model):
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
     decision = models.CharField(_("decision"), max_length=40, blank=True)
     closed_by = models.CharField(_("closed by"), max_length=80, blank=True)
+    note = models.CharField(_("reason"), max_length=500, blank=True, db_default="")
 
     class Meta:
         verbose_name = _("case")

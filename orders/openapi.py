@@ -57,7 +57,7 @@ def page_of(rows: type[serializers.Serializer[None]]) -> type[serializers.Serial
     return made
 
 
-class BearerScheme(OpenApiAuthenticationExtension):
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
     """The two credentials; a view that a client token may call says so (`client_token_allowed`)."""
 
     target_class = "orders.authentication.BearerAuthentication"

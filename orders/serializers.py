@@ -167,4 +167,4 @@ class ProblemSerializer(serializers.Serializer[None]):
     detail = serializers.CharField()
     code = serializers.CharField()
     request_id = serializers.CharField()
-    errors = FieldErrorSerializer(many=True, required=False)
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # RFC 9457's customary name

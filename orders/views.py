@@ -236,7 +236,7 @@ def product_document(product: Product, channel: str) -> dict[str, Any]:
     for price in sorted(product.prices.all(), key=lambda price: price.channel_id is not None):
         if price.channel is None or price.channel.code == channel:
             prices[price.currency] = price.amount_minor
-    grants: Any = product.grants  # type: ignore[attr-defined]  # the floor above hangs them on
+    grants: Any = product.grants  # the floor above hangs them on
     return {
         "product_id": product.product_id,
         "name": product.name,

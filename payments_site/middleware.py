@@ -92,7 +92,7 @@ class _ViewOnly(BaseHandler):
         self._exception_middleware = []
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """handler404: a problem document for machines, and for everybody else too."""
     return plain_response(Problem(404, "not_found", "There is nothing at this address."))
 

@@ -71,7 +71,7 @@ class Browser:
         return self._loop.run_until_complete(asyncio.wait_for(coroutine, WITHIN_S * 2))
 
     def page(self, *, width=1440, height=900, mobile=False, language="zh-CN", dark=False, scripts=True) -> "Page":
-        """A new tab on a device of this kind."""
+        """A new tab on a device of this kind; it shares nothing with others."""
         return self.run(self._page(width, height, mobile, language, dark, scripts))
 
     async def send(self, method, session=None, **params):
@@ -116,7 +116,7 @@ class Browser:
         context = (await self.send("Target.createBrowserContext"))["browserContextId"]
         target = (await self.send("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
         session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        page = self._pages[session] = Page(self, session, target)
+        page = self._pages[session] = Page(self, session, context)
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.send(f"{domain}.enable", session)
         agent = (await self.send("Browser.getVersion"))["userAgent"].replace("Headless", "")
@@ -141,8 +141,8 @@ class Browser:
         return page
 
     async def close_page(self, page):
-        """Close a tab and forget it."""
-        await self.send("Target.closeTarget", targetId=page.target)
+        """Close a tab, with its cookies and its connections."""
+        await self.send("Target.disposeBrowserContext", browserContextId=page.context)
         self._pages.pop(page.session, None)
 
     async def _close(self):
@@ -158,8 +158,8 @@ class Browser:
 class Page:
     """One tab."""
 
-    def __init__(self, browser, session, target):
-        self.browser, self.session, self.target = browser, session, target
+    def __init__(self, browser, session, context):
+        self.browser, self.session, self.context = browser, session, context
         self.faults = []
 
     def heard(self, method, params):

@@ -19,7 +19,7 @@ from orders.waiting import order_watch, wait_for_change, wait_seconds
 from tests.buying import get, settle
 from tests.delivering.streams import call, connections, listeners, token_of, until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+in_earnest = pytest.mark.django_db(transaction=True)
 
 
 @contextmanager
@@ -43,6 +43,7 @@ def waiting() -> int:
     return len(order_watch._watches)
 
 
+@in_earnest
 class TestALongPoll:
     """Answers when the order changes, at once when it has changed, and never later than asked for."""
 
@@ -83,14 +84,8 @@ class TestALongPoll:
             answer = self.poll(order)()
             assert (answer.json()["state"], first.done()) == ("pending", False)
 
-    @pytest.mark.parametrize("text", ["", "-1", "1.5", "１", "x", "1e3", "999999"])
-    def test_with_nonsense_does_not_wait(self, order, text):
-        assert wait_seconds(text) == 0
 
-    def test_waits_half_a_minute_at_most(self):
-        assert (wait_seconds("25"), wait_seconds("99999")) == (25, 30)
-
-
+@in_earnest
 class TestWaiting:
     """No change is missed between reading an order and waiting for it; nothing runs while nobody waits."""
 
@@ -127,6 +122,7 @@ class TestWaiting:
             assert not wakes.acquire(timeout=0.5)
 
 
+@in_earnest
 class TestTheStreamProcess:
     """Answers the same long poll, and holds no thread for it."""
 
@@ -157,3 +153,8 @@ class TestTheStreamProcess:
             )  # fmt: skip
         token = token_of(order)
         assert call(port, f"/api/v1/orders/{order.order_no}?token={token}")[0] == 401
+
+
+def test_a_caller_says_how_long_it_waits_in_plain_digits_and_half_a_minute_at_most():
+    given = ("25", "99999", "", "-1", "1.5", "１", "x", "1e3", "999999")
+    assert [wait_seconds(text) for text in given] == [25, 30, 0, 0, 0, 0, 0, 0, 0]

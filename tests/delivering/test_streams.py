@@ -75,20 +75,18 @@ class TestAListener:
         with listen(port, order) as listener:
             assert [listener.event()[1], listener.event()[1]] == ["order.paid", "order.delivered"]
 
-    @pytest.mark.parametrize("way", ["header", "query"])
-    def test_goes_on_after_the_last_event_it_knows(self, port, order, attempt, way):
+    def test_goes_on_after_the_last_event_it_knows(self, port, order, attempt):
         settle(attempt)
         first, second = GameEvent.objects.order_by("seq").values_list("event_id", flat=True)
-        path = path_of(order) + (f"?last_event_id={first}" if way == "query" else "")
-        headers = {"Last_Event_ID": first} if way == "header" else {}
-        with Listener(port, path, bearer=token_of(order), **headers) as listener:
-            assert listener.event()[:2] == (second, "order.delivered")
+        for query, headers in (("", {"Last_Event_ID": first}), (f"?last_event_id={first}", {})):
+            with Listener(port, path_of(order) + query, bearer=token_of(order), **headers) as listener:
+                assert listener.event()[:2] == (second, "order.delivered")
 
-    @pytest.mark.parametrize("last", ["evt_" + "0" * 32, "nonsense", "'; --"])
-    def test_with_an_unknown_last_event_hears_everything(self, port, order, attempt, last):
+    def test_with_an_unknown_last_event_hears_everything(self, port, order, attempt):
         settle(attempt)
-        with listen(port, order, Last_Event_ID=last) as listener:
-            assert listener.event()[1] == "order.paid"
+        for last in (f"evt_{'0' * 32}", "nonsense", "'; --"):
+            with listen(port, order, Last_Event_ID=last) as listener:
+                assert listener.event()[1] == "order.paid"
 
     def test_of_another_orders_last_event_hears_everything(self, port, client, api_key, order, wechat_account):
         other = make_order(client, api_key)
@@ -148,10 +146,10 @@ class TestAStranger:
         )
         assert problem["request_id"] == headers["X-Request-ID"]
 
-    @pytest.mark.parametrize("bearer", ["", "nonsense", "gk_sandbox_nonsense", "ct_", "ct_a.b.c"])
-    def test_without_a_credential_that_holds_is_refused(self, port, order, bearer):
-        self.refused(port, path_of(order), bearer=bearer)
-        self.refused(port, f"{path_of(order)}?token={bearer}")
+    def test_without_a_credential_that_holds_is_refused(self, port, order):
+        for bearer in ("", "nonsense", "gk_sandbox_nonsense", "ct_", "ct_a.b.c"):
+            self.refused(port, path_of(order), bearer=bearer)
+            self.refused(port, f"{path_of(order)}?token={bearer}")
 
     def test_with_the_token_of_another_order_finds_nothing(self, port, client, api_key, order):
         other = make_order(client, api_key)
@@ -177,19 +175,17 @@ class TestAStranger:
         token = client_token(order_no=order.order_no, expires_at=past)
         self.refused(port, path_of(order), bearer=token, code="token_expired")
 
-    @pytest.mark.parametrize(
-        ("path", "status", "method"),
-        [
-            ("/", 404, "GET"), ("/api/v1/orders", 404, "GET"), ("/api/v1/orders/%00/stream", 404, "GET"),
-            ("/api/v1/orders/a/b/stream", 404, "GET"), ("/admin/", 404, "GET"), ("/healthz", 405, "POST"),
-            ("/api/v1/orders/1/stream", 405, "DELETE"),
-            (f"/api/v1/orders/1?{'&'.join(ascii_letters)}", 400, "GET"),
-        ],
-    )  # fmt: skip
-    def test_finds_no_other_doors(self, port, path, status, method):
-        answer, headers, body = call(port, path, method=method)
-        assert (answer, headers["Content-Type"]) == (status, "application/problem+json")
-        assert json.loads(body)["status"] == status
+    def test_finds_no_other_doors(self, stream_port):
+        for method, path, status in (
+            *(("GET", f"/{path}", 404) for path in ("", "admin/", "api/v1/orders", "api/v1/orders/a/b/stream")),
+            ("GET", "/api/v1/orders/%00/stream", 404),
+            ("GET", f"/api/v1/orders/1?{'&'.join(ascii_letters)}", 400),
+            ("POST", "/healthz", 405),
+            ("DELETE", "/api/v1/orders/1/stream", 405),
+        ):
+            answer, headers, body = call(stream_port, path, method=method)
+            assert (path, answer, json.loads(body)["status"]) == (path, status, status)
+            assert headers["Content-Type"] == "application/problem+json"
 
 
 class TestAStream:

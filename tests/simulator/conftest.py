@@ -1,4 +1,4 @@
-"""One simulator for all these tests, its ladder a thousand times as fast; every test has merchants of its own."""
+"""One simulator for all these tests, its ladder a thousand times as fast, and a merchant in every mode."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from channels_app.simulator.server import RunningSimulator
 from tests.simulator.receiving import Receiver
 
 _numbers = itertools.count(1)
+_ADAPTERS = {"wechatpay": WechatPayAdapter, "alipay": AlipayAdapter}
 _INPUTS = {"openid": "oPlayer", "client_ip": "203.0.113.7", "return_url": "https://game.example/back?order=1"}
 
 
@@ -45,14 +46,14 @@ class Control:
     def __init__(self, url):
         self.url = url
 
-    def post(self, path, *, status=200, **body):
+    def post(self, path, *, expect=200, **body):
         answer = requests.post(f"{self.url}/control/{path}", json=body, timeout=30)
-        assert answer.status_code == status, answer.text
+        assert answer.status_code == expect, answer.text
         return answer.json()
 
-    def act(self, desk, number, action, *, status=200, wait=True, **body):
+    def act(self, desk, number, action, *, expect=200, wait=True, **body):
         return self.post(
-            f"trades/{desk.provider}/{number}/{action}", status=status, wait=wait, merchant=desk.code, **body
+            f"trades/{desk.provider}/{number}/{action}", expect=expect, wait=wait, merchant=desk.code, **body
         )
 
     def trade(self, desk, number):
@@ -69,13 +70,18 @@ def control(simulator):
 class Desk:
     """One merchant at one provider, spoken to through our own adapter."""
 
-    def __init__(self, simulator, receiver, provider, adapter_class, **mode):
+    def __init__(self, simulator, provider, **mode):
         self.provider = provider
         self.code = f"{provider}-{next(_numbers)}"
-        self.notify_url = receiver.url
+        self.notify_url = ""
         self._control = Control(simulator.url)
         self.credentials = simulator.store.merchant(provider, self.code, simulator.url, **mode)
-        self.adapter = adapter_class(self.credentials)
+        self.adapter = _ADAPTERS[provider](self.credentials)
+
+    def at(self, receiver):
+        """The same merchant, told at this address from now on."""
+        self.notify_url = receiver.url
+        return self
 
     def request(self, product, **changes):
         about = {
@@ -104,23 +110,37 @@ class Desk:
         return request, self.adapter.refund(request)
 
 
-@pytest.fixture
-def wechat(simulator, receiver):
-    return Desk(simulator, receiver, "wechatpay", WechatPayAdapter)
+@pytest.fixture(scope="session")
+def _merchants(simulator):
+    return {
+        "wechat": Desk(simulator, "wechatpay"),
+        "alipay": Desk(simulator, "alipay"),
+        "alipay_with_certificates": Desk(simulator, "alipay", certificates=True),
+    }
 
 
 @pytest.fixture
-def alipay(simulator, receiver):
-    return Desk(simulator, receiver, "alipay", AlipayAdapter)
+def wechat(_merchants, receiver):
+    return _merchants["wechat"].at(receiver)
 
 
 @pytest.fixture
-def alipay_with_certificates(simulator, receiver):
-    return Desk(simulator, receiver, "alipay", AlipayAdapter, certificates=True)
+def alipay(_merchants, receiver):
+    return _merchants["alipay"].at(receiver)
+
+
+@pytest.fixture
+def alipay_with_certificates(_merchants, receiver):
+    return _merchants["alipay_with_certificates"].at(receiver)
+
+
+@pytest.fixture
+def new_merchant(simulator, receiver):
+    """A merchant of the test alone, whose settings it may change and whose books only it writes."""
+    return lambda provider, **mode: Desk(simulator, provider, **mode).at(receiver)
 
 
 @pytest.fixture(params=["wechatpay", "alipay"])
 def desk(request):
     """Each provider in turn."""
     return request.getfixturevalue({"wechatpay": "wechat", "alipay": "alipay"}[request.param])
-

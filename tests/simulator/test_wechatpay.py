@@ -62,7 +62,7 @@ class TestPurchase:
         order = wire.wechat_order(wechat.credentials, "Nexpires1", time_expire=at)
         assert wire.wechat(wechat.credentials, "POST", "/v3/pay/transactions/app", order).status_code == 200
         eventually(lambda: wechat.adapter.query("Nexpires1").standing == Standing.CLOSED)
-        control.act(wechat, "Nexpires1", "pay", status=409)
+        control.act(wechat, "Nexpires1", "pay", expect=409)
 
 
 def _same(request):
@@ -194,7 +194,8 @@ class TestStrictness:
         other = wire.wechat(wechat.credentials, "POST", self.PATH, order, headers={"Wechatpay-Serial": "PUB_KEY_ID_9"})
         assert other.status_code == 400
 
-    def test_the_platform_certificate_can_be_fetched_and_opened(self, wechat, control):
+    def test_the_platform_certificate_can_be_fetched_and_opened(self, new_merchant, control):
+        wechat = new_merchant("wechatpay")
         answer = wire.wechat(wechat.credentials, "GET", "/v3/certificates")
         (entry,) = answer.json()["data"]
         sealed = entry["encrypt_certificate"]
@@ -213,7 +214,7 @@ class TestStrictness:
             shown = control.post("present", provider="wechatpay", params=dict(params))
             assert shown["trade"]["out_trade_no"] == number
             forged = {**params, "nonceStr": "other"}
-            control.post("present", status=409, provider="wechatpay", params=forged)
+            control.post("present", expect=409, provider="wechatpay", params=forged)
 
 
 def _serial_of(credentials) -> str:
