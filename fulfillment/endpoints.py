@@ -133,9 +133,10 @@ def rewrap_endpoints() -> int:
     for pk in list(WebhookEndpoint.objects.order_by("pk").values_list("pk", flat=True)):
         with transaction.atomic():
             endpoint = _locked(pk)
-            if vault.key_id_of(endpoint.secrets_sealed) == vault.newest_key_id():
+            sealed = bytes(endpoint.secrets_sealed)
+            if vault.key_id_of(sealed) == vault.newest_key_id():
                 continue
-            endpoint.secrets_sealed = vault.rewrap(endpoint.secrets_sealed, at=endpoint._cell())
+            endpoint.secrets_sealed = vault.rewrap(sealed, at=endpoint._cell())
             endpoint.save(update_fields=["secrets_sealed"])
             changed += 1
     return changed

@@ -537,7 +537,7 @@ def release(*, endpoint_id: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '5min'")  # days of backlog are one statement
         cursor.execute(_RELEASE, {"endpoint": endpoint_id, "lease_s": LEASE_S})
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 _ASK_FOR_WAITING = """
@@ -555,6 +555,7 @@ _ASK_FOR_WAITING = """
 def ask_for_waiting(*, endpoint_id: int, game_id: int) -> int:
     """Ask an endpoint that has got its address for the deliveries made while it had none. Returns how many."""
     with connection.cursor() as cursor:
-        about = {"endpoint": endpoint_id, "game": game_id, "requested": telling.DELIVERY_REQUESTED}
-        cursor.execute(_ASK_FOR_WAITING, about)
-        return cursor.rowcount
+        cursor.execute(
+            _ASK_FOR_WAITING, {"endpoint": endpoint_id, "game": game_id, "requested": telling.DELIVERY_REQUESTED}
+        )
+        return int(cursor.rowcount)

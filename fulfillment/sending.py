@@ -85,7 +85,8 @@ class Sender:
     async def send(self, message: Claimed) -> Outcome:
         """Try once. Never raises for what a server does; cancelling it leaves nothing behind."""
         at, started = timezone.now(), time.monotonic()
-        verdict, about = Verdict.FAILED, {}
+        verdict = Verdict.FAILED
+        about: dict[str, Any] = {}
         try:
             answer = await self._post(message)
         except TimeoutError:
@@ -213,7 +214,7 @@ def _network_error(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"certificate: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection: {inner.strerror or inner}"
+        return f"no connection: {error.os_error.strerror or error.os_error}"
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError)):
         return "cut before the answer was whole"
     if isinstance(error, aiohttp.ClientError):

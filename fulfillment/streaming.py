@@ -59,6 +59,7 @@ HEARTBEAT_S = 15.0
 GRACE_S = 5.0
 # A stream opened with an API key, which need not expire, is asked for its key again after this time.
 LONGEST_S = 3600.0
+# A reader that has had nothing to do for this long gives its connection back.
 IDLE_S = 1.0
 _RECONNECT_AFTER_MS = 2000
 _READ_AGAIN_AFTER_FAILURE_S = 1.0

@@ -58,8 +58,8 @@ def check_url(url: str) -> str:
         raise TargetRefused("plain http is not used in production; the address must begin with https://")
     if parts.username is not None or parts.password is not None:
         raise TargetRefused("the address must not carry a user name or password")
-    if not parts.hostname or port == 0 or "\\" in url or parts.fragment:
-        raise TargetRefused("the address needs a host, and no backslash or fragment")
+    if not parts.hostname or port == 0 or "\\" in url or "%" in parts.hostname or parts.fragment:
+        raise TargetRefused("the address needs a plain host, and no backslash or fragment")
     _judge_literal(parts.hostname)
     return url
 

@@ -24,7 +24,7 @@ from orders.documents import item_lines, rfc3339
 from orders.filters import filtered, refuse_unknown
 from orders.idempotency import once
 from orders.models import Scope
-from orders.openapi import IDEMPOTENCY_KEY, PAGING, page_of, problems
+from orders.openapi import IDEMPOTENCY_KEY, PAGING, filters_of, page_of, problems
 from orders.pages import newest_first, page_size
 from orders.parsing import Fields, body_of
 from orders.problems import Problem, not_found
@@ -66,7 +66,7 @@ class Deliveries(APIView):
 
     @extend_schema(
         operation_id="players_deliveries",
-        parameters=[OpenApiParameter("state", enum=DeliveryStatus.values), *PAGING],
+        parameters=filters_of(DeliveryFilter),
         responses={200: page_of(shapes.DeliverySerializer), **problems()},
     )
     def get(self, request: Request, uid: str) -> Response:

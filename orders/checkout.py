@@ -9,13 +9,11 @@ What it never does: offer to pay again once money has arrived, or say that somet
 """
 
 import json
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -51,8 +49,6 @@ from orders.ordering import methods_of
 from orders.problems import Problem, problem_of
 from orders.reading import visible_order
 from orders.request_id import current_request_id
-
-logger = logging.getLogger(__name__)
 
 _LANGUAGE_KEPT_S = 365 * 24 * 3600
 _LONGEST_QR_TEXT = 512
@@ -115,7 +111,7 @@ def checkout_qr(request: HttpRequest, order_no: str) -> HttpResponse:
     return _answer(request, order_no, _show_opened_qr)
 
 
-def _answer(request: HttpRequest, order_no: str, view: Any) -> HttpResponse:
+def _answer(request: HttpRequest, order_no: str, view: Callable[["Visit"], HttpResponse]) -> HttpResponse:
     chosen = _chosen_language(request)
     with translation.override(chosen) if chosen else nullcontext():
         try:

@@ -5,8 +5,10 @@
 
 from typing import Any
 
+import django_filters
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
@@ -55,6 +57,16 @@ def page_of(rows: type[serializers.Serializer[None]]) -> type[serializers.Serial
     build: Any = type  # DRF's metaclass is not typed
     made: type[serializers.Serializer[None]] = build(f"{name}PageSerializer", (serializers.Serializer,), members)
     return made
+
+
+def filters_of(filters: type[django_filters.FilterSet]) -> list[OpenApiParameter]:
+    """The query parameters of a filtered list, paging included."""
+    found = []
+    for name, one in filters.base_filters.items():
+        choices = [value for value, _ in one.extra["choices"]] if "choices" in one.extra else None
+        is_time = isinstance(one, django_filters.IsoDateTimeFilter)
+        found.append(OpenApiParameter(name, OpenApiTypes.DATETIME if is_time else str, enum=choices))
+    return [*found, *PAGING]
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself

@@ -23,7 +23,7 @@ from orders.documents import client_document, order_document
 from orders.filters import OrderFilter, filtered
 from orders.idempotency import once
 from orders.models import CancelReason, Order, Product, Scope
-from orders.openapi import IDEMPOTENCY_KEY, PAGING, page_of, problems
+from orders.openapi import IDEMPOTENCY_KEY, filters_of, page_of, problems
 from orders.ordering import OrderRequest, create_order, method_document, methods_of
 from orders.pages import newest_first
 from orders.parsing import Fields, body_of
@@ -65,8 +65,7 @@ class Orders(APIView):
 
     @extend_schema(
         operation_id="orders_list",
-        filters=True,
-        parameters=PAGING,
+        parameters=filters_of(OrderFilter),
         responses={200: page_of(shapes.OrderSerializer), **problems()},
     )
     def get(self, request: Request) -> Response:

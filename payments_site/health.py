@@ -77,9 +77,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     except (DatabaseError, InterfaceError):
         return plain_response(busy())
     if missing:
-        return plain_response(
-            Problem(503, "migrations_missing", f"{len(missing)} migrations have not been applied.")
-        )
+        return plain_response(Problem(503, "migrations_missing", f"{len(missing)} migrations have not been applied."))
     return HttpResponse("ready\n", content_type="text/plain")
 
 

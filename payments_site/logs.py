@@ -20,9 +20,7 @@ class LineFormatter(logging.Formatter):
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         message = record.getMessage().translate(_ESCAPES).replace("\n", "\\n")
         request_id = current_request_id.get()
-        line = f"{at} {record.levelname} {record.name} {message}" + (
-            f" request_id={request_id}" if request_id else ""
-        )
+        line = f"{at} {record.levelname} {record.name} {message}" + (f" request_id={request_id}" if request_id else "")
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line

@@ -104,6 +104,4 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500."""
-    return plain_response(
-        Problem(500, "internal_error", "Something went wrong on our side; it has been recorded.")
-    )
+    return plain_response(Problem(500, "internal_error", "Something went wrong on our side; it has been recorded."))

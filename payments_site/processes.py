@@ -10,9 +10,7 @@ from contextlib import contextmanager
 def until_told_to_stop() -> Iterator[threading.Event]:
     """An event that the first SIGTERM or SIGINT sets. Main thread only."""
     stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:

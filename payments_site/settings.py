@@ -49,8 +49,7 @@ def _developer_secrets() -> dict[str, str]:
         PAYMENTS_DATA_DIR.mkdir(parents=True, exist_ok=True)
         made = {
             "SECRET_KEY": secrets.token_urlsafe(50),
-            "PAYMENTS_VAULT_KEYS": "dev1:"
-            + b64encode(secrets.token_bytes(environment.VAULT_KEY_BYTES)).decode(),
+            "PAYMENTS_VAULT_KEYS": "dev1:" + b64encode(secrets.token_bytes(environment.VAULT_KEY_BYTES)).decode(),
         }
         # Two processes may start at once: the first to link its file wins, the other reads it.
         draft = path.with_suffix(f".{os.getpid()}")
@@ -68,9 +67,7 @@ if DEBUG:
         os.environ.setdefault(_name, _value)
 for _name in ("SECRET_KEY", "PAYMENTS_VAULT_KEYS", "PUBLIC_BASE_URL", "DATABASE_URL"):
     if not DEBUG and not environment.text(_name):
-        raise ImproperlyConfigured(
-            f"{_name} is not set (set DEBUG=1 on a developer's machine, see .env.example)"
-        )
+        raise ImproperlyConfigured(f"{_name} is not set (set DEBUG=1 on a developer's machine, see .env.example)")
 
 SECRET_KEY = environment.text("SECRET_KEY")
 SECRET_KEY_FALLBACKS = [key for key in environment.text("SECRET_KEY_FALLBACKS").split(",") if key]
@@ -131,6 +128,7 @@ TEMPLATES = [
 ]
 
 # --- database ---------------------------------------------------------------------------------------------
+EMBEDDED_POSTGRES = not environment.text("DATABASE_URL")
 DATABASE_URL = environment.text("DATABASE_URL") or embedded_postgres.start(PAYMENTS_DATA_DIR)
 _database = conninfo_to_dict(DATABASE_URL)
 DATABASES = {

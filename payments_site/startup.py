@@ -17,9 +17,7 @@ def refuse_unsafe_start() -> None:
     except DatabaseError as error:
         raise CommandError(f"the database does not answer: {error}") from error
     if faults:
-        raise CommandError(
-            "this is not a safe production start:\n" + "\n".join(f"- {fault}" for fault in faults)
-        )
+        raise CommandError("this is not a safe production start:\n" + "\n".join(f"- {fault}" for fault in faults))
 
 
 def _database_faults() -> list[str]:
@@ -29,9 +27,7 @@ def _database_faults() -> list[str]:
         synchronous, fsync = cursor.fetchone() or ("", "")
     # Measured: with `off`, a killed server forgot 23 and 46 payments that providers had been told were safe.
     if synchronous not in ("on", "remote_write", "remote_apply"):
-        faults.append(
-            f"PostgreSQL's synchronous_commit is {synchronous}: acknowledged payments could be lost"
-        )
+        faults.append(f"PostgreSQL's synchronous_commit is {synchronous}: acknowledged payments could be lost")
     if fsync != "on":
         faults.append("PostgreSQL's fsync is off: acknowledged payments could be lost")
     return faults

@@ -59,6 +59,8 @@ def handle(message_id, event):
 
 
 class Handler(BaseHTTPRequestHandler):
+    """One message of the payment system."""
+
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):

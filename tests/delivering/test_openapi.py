@@ -6,8 +6,10 @@ import pytest
 from django.core.management import call_command
 from drf_spectacular.generators import SchemaGenerator
 
+from fulfillment.filters import DeliveryFilter
 from fulfillment.models import Delivery, DeliveryMode, DeliveryPolicy
 from orders.documents import CLIENT_FIELDS
+from orders.filters import OrderFilter
 from tests.buying import attempt_at, get, make_order, order_body, post, settle
 from tests.delivering.openapi import Document
 from tests.delivering.streams import Listener, path_of, token_of
@@ -48,6 +50,14 @@ class TestTheDocument:
             content = operation["responses"][status]["content"]
             assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
         assert operation["description"]
+
+    @pytest.mark.parametrize(
+        ("path", "filters"), [("/api/v1/orders", OrderFilter), ("/api/v1/players/{uid}/deliveries", DeliveryFilter)]
+    )
+    def test_names_every_filter(self, document, path, filters):
+        parameters = document.document["paths"][path]["get"]["parameters"]
+        in_query = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
+        assert in_query == {*filters.base_filters, "cursor", "limit"}
 
     def test_shows_a_client_no_more_than_it_may_know(self, document):
         shape = document.document["components"]["schemas"]["ClientOrder"]

@@ -84,13 +84,10 @@ class Stack:
         return self
 
     def is_ready(self) -> bool:
-        if self.process is None or self.process.poll() is not None:
+        if self.process.poll() is not None:
             raise AssertionError(f"the system ended by itself:\n{self.tail()}")
         try:
-            return (
-                requests.get(f"{self.base}/readyz", timeout=2).ok
-                and requests.get(self.simulator, timeout=2).ok
-            )
+            return requests.get(f"{self.base}/readyz", timeout=2).ok and requests.get(self.simulator, timeout=2).ok
         except requests.RequestException:
             return False
 
@@ -108,15 +105,14 @@ class Stack:
             os.kill(pid, signal.SIGKILL)
 
     def restart_if_down(self) -> None:
-        """As systemd would after a kill: wait for what comes back by itself, else start anew."""
-        if self.process is not None:
-            try:
-                self.process.wait(3)
-            except subprocess.TimeoutExpired:
-                until(self.is_ready, seconds=30, what=f"up again; its log ends:\n{self.tail()}")
-                return
-        until(lambda: not self.processes("web"), seconds=20, what="the old processes are gone")
-        self.start()
+        """As a service manager would after a kill: what comes back by itself is waited for, else all is started anew."""
+        try:
+            self.process.wait(8)
+        except subprocess.TimeoutExpired:
+            until(self.is_ready, seconds=30, what=f"up again; its log ends:\n{self.tail()}")
+        else:
+            until(lambda: not self.processes("web"), seconds=20, what="the old processes are gone")
+            self.start()
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
@@ -127,13 +123,8 @@ class Stack:
         found = {}
         for place in Path("/proc").iterdir():
             try:
-                if (
-                    place.name.isdigit()
-                    and f"TEST_STACK={self.mark}".encode() in (place / "environ").read_bytes()
-                ):
-                    line = (
-                        (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                    )
+                if place.name.isdigit() and f"TEST_STACK={self.mark}".encode() in (place / "environ").read_bytes():
+                    line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                     if line and (not kind or re.search(KINDS[kind], line)):
                         found[int(place.name)] = line
             except OSError:

@@ -27,9 +27,7 @@ class Command(BaseCommand):
                 self.stdout.write(_line(finding))
         broken = [finding for finding in findings if finding.broken]
         if options["json"]:
-            self.stdout.write(
-                json.dumps({"ok": not broken, "invariants": [_document(each) for each in findings]})
-            )
+            self.stdout.write(json.dumps({"ok": not broken, "invariants": [_document(each) for each in findings]}))
         else:
             self.stdout.write(f"{len(findings)} invariants, {len(broken)} broken")
         if broken:

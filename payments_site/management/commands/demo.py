@@ -15,9 +15,7 @@ from payments_site.demo_purchase import Buyer, DemoFailed, Purchase
 
 
 class Command(BaseCommand):
-    help = (
-        "Drive one purchase through every enabled method against the simulator (`make run` must be running)."
-    )
+    help = "Drive one purchase through every enabled method against the simulator (`make run` must be running)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Arguments of contract section 1."""

@@ -31,9 +31,7 @@ class Command(BaseCommand):
             try:
                 done[name] = rewrap()
             except VaultClosed as error:
-                raise CommandError(
-                    f"{name}: {error}; keep the old key until the rotation is through"
-                ) from error
+                raise CommandError(f"{name}: {error}; keep the old key until the rotation is through") from error
             if not options["json"]:
                 self.stdout.write(f"{name}: {done[name]} brought under key {newest_key_id()}")
         if options["json"]:

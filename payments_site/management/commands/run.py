@@ -19,6 +19,7 @@ from honcho.manager import Manager
 from honcho.printer import Printer
 
 from payments_site.demo_data import DemoAccess, ensure_demo
+from payments_site.embedded_postgres import keep_running
 
 PROCESSES = ("web", "stream", "worker", "dispatcher")
 _READY_WITHIN_S = 60.0
@@ -36,7 +37,12 @@ class Command(BaseCommand):
             command = f"exec {shlex.quote(sys.executable)} {shlex.quote(sys.argv[0])} {name}"
             manager.add_process(name, command)
         threading.Thread(target=self._welcome, args=(access,), daemon=True).start()
+        stop = threading.Event()
+        if settings.EMBEDDED_POSTGRES:
+            keeper = threading.Thread(target=keep_running, args=(settings.PAYMENTS_DATA_DIR, stop), daemon=True)
+            keeper.start()
         manager.loop()
+        stop.set()
         # Ctrl-C is how one stops it: nothing failed.
         sys.exit(0 if manager.returncode in (130, 143) else manager.returncode)
 
