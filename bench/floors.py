@@ -27,11 +27,16 @@ _TABLES = """
     CREATE TABLE bench.accounts (id bigint PRIMARY KEY);
     CREATE TABLE bench.players (id bigint PRIMARY KEY);
     CREATE TABLE bench.orders (
-        id bigint PRIMARY KEY, order_no text NOT NULL UNIQUE, player bigint NOT NULL REFERENCES bench.players,
-        product text NOT NULL, amount bigint NOT NULL, currency text NOT NULL, contents jsonb NOT NULL,
-        state text NOT NULL, transaction_id text, created_at timestamptz NOT NULL, paid_at timestamptz,
-        delivered_at timestamptz);
+        id bigint PRIMARY KEY, order_no text NOT NULL UNIQUE, game bigint NOT NULL, client_ref text NOT NULL,
+        digest text NOT NULL, player bigint NOT NULL REFERENCES bench.players, zone text NOT NULL, role text NOT NULL,
+        product text NOT NULL, product_name text NOT NULL, quantity bigint NOT NULL, amount bigint NOT NULL,
+        currency text NOT NULL, contents jsonb NOT NULL, channel text NOT NULL, client_ip text NOT NULL,
+        state text NOT NULL, delivery_state text NOT NULL, transaction_id text, created_at timestamptz NOT NULL,
+        expires_at timestamptz NOT NULL, paid_at timestamptz, delivered_at timestamptz, UNIQUE (game, client_ref));
     CREATE INDEX ON bench.orders (player);
+    CREATE INDEX ON bench.orders (channel, state, created_at DESC, id DESC);
+    CREATE INDEX ON bench.orders (transaction_id);
+    CREATE INDEX ON bench.orders (created_at);
     CREATE TABLE bench.events (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, order_id bigint NOT NULL REFERENCES bench.orders,
         kind text NOT NULL, at timestamptz NOT NULL, data jsonb NOT NULL);
@@ -66,10 +71,13 @@ _TABLES = """
     INSERT INTO bench.accounts VALUES (1);
     INSERT INTO bench.players SELECT generate_series(0, 4999);
 """
-_NEW_ORDER = """
-insert into bench.orders values (:i, 'N' || lpad(:i::bigint::text, 29, '0'), :i % 5000, 'gems60', 600, 'CNY',
-    '[{"item_id": "gem", "quantity": 60, "bonus": 6}]', 'pending', null, now(), null, null);
+_ORDER_VALUES = """
+    {i}, 'N' || lpad({i}::bigint::text, 29, '0'), 1, 'ref-' || lpad({i}::bigint::text, 12, '0'),
+    'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', {i} {modulo} 5000, '3', 'role-7', 'gems60',
+    '60 gems', 1, 600, 'CNY', '[{{"item_id": "gem", "name": "Gem", "quantity": 60, "bonus": 6}}]', 'official',
+    '203.0.113.7', 'pending', 'none', null, now(), now() + interval '30 min', null, null
 """
+_NEW_ORDER = f"insert into bench.orders values ({_ORDER_VALUES.format(i=':i', modulo='%')});"
 CREATE_ORDER = f"""
 begin;
 {_NEW_ORDER}
@@ -83,7 +91,7 @@ insert into bench.notifications values (:i, 1, '{"x" * 1200}', 'received', now()
 select id, amount, state from bench.orders where order_no = 'N' || lpad(:i::bigint::text, 29, '0') for update;
 insert into bench.payments (account, transaction_id, order_id, amount, paid_at)
     values (1, lpad(:i::bigint::text, 28, '0'), :i, 600, now());
-update bench.orders set state = 'paid', paid_at = now(), delivered_at = now(),
+update bench.orders set state = 'paid', delivery_state = 'delivered', paid_at = now(), delivered_at = now(),
     transaction_id = lpad(:i::bigint::text, 28, '0') where id = :i;
 insert into bench.events (order_id, kind, at, data) values (:i, 'paid', now(), '{{}}');
 insert into bench.events (order_id, kind, at, data) values (:i, 'delivered', now(), '{{}}');
@@ -96,12 +104,10 @@ insert into bench.outbox (order_id, body, state, due) values (:i, '{"y" * 700}',
 update bench.notifications set verdict = 'applied' where id = :i;
 end;
 """  # pgbench's variables
-_ORDERS_FOR_SETTLING = """
-    INSERT INTO bench.orders
-    SELECT i, 'N' || lpad(i::text, 29, '0'), i %% 5000, 'gems60', 600, 'CNY',
-           '[{"item_id": "gem", "quantity": 60, "bonus": 6}]', 'pending', NULL, now(), NULL, NULL
-    FROM generate_series(%s::bigint, %s::bigint) AS i
-"""
+_ORDERS_FOR_SETTLING = (
+    f"INSERT INTO bench.orders SELECT {_ORDER_VALUES.format(i='i', modulo='%%')}"
+    " FROM generate_series(%s::bigint, %s::bigint) AS i"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,12 +252,19 @@ class LedgerEntry(models.Model):
                 when=pgtrigger.Before,
                 operation=pgtrigger.Insert,
                 condition=pgtrigger.Q(new__account="player"),
+                # The update comes first: an insert would be held against balance_not_negative by its own numbers,
+                # before the conflict with what the player has is seen.
                 func="""
-                    INSERT INTO fulfillment_balance AS b (player_id, item_id, paid, free)
-                    VALUES (NEW.player_id, NEW.item_id, NEW.paid, NEW.free)
-                    ON CONFLICT (player_id, item_id)
-                    DO UPDATE SET paid = b.paid + NEW.paid, free = b.free + NEW.free
+                    UPDATE fulfillment_balance AS b SET paid = b.paid + NEW.paid, free = b.free + NEW.free
+                    WHERE b.player_id = NEW.player_id AND b.item_id = NEW.item_id
                     RETURNING b.paid, b.free INTO NEW.paid_after, NEW.free_after;
+                    IF NOT FOUND THEN
+                        INSERT INTO fulfillment_balance AS b (player_id, item_id, paid, free)
+                        VALUES (NEW.player_id, NEW.item_id, NEW.paid, NEW.free)
+                        ON CONFLICT (player_id, item_id)
+                        DO UPDATE SET paid = b.paid + NEW.paid, free = b.free + NEW.free
+                        RETURNING b.paid, b.free INTO NEW.paid_after, NEW.free_after;
+                    END IF;
                     RETURN NEW;
                 """,
             ),

@@ -12,12 +12,15 @@ from django.utils import timezone
 
 from channels_app.providers.base import Standing
 from orders.attempts import StillOpen, ask_provider, close_at_provider, is_over, mark_closed
+from orders.cases import open_case
 from orders.limits import refuse_above
-from orders.models import ATTEMPT_ALIVE, AttemptState, EventKind, Order, OrderState, PaymentAttempt
+from orders.models import ATTEMPT_ALIVE, AttemptState, CaseKind, EventKind, Order, OrderState, PaymentAttempt
 from orders.timeline import record
 
 CLIENT_RESULTS = ("success", "failed", "cancelled")
 _HINTS_PER_MINUTE = 10
+# A provider that still says neither yes nor no this long after the end will not say it to a program.
+_PATIENCE = timedelta(hours=24)
 # A claimed attempt comes back after this time if the worker that claimed it died.
 _LEASE = timedelta(seconds=60)
 
@@ -71,16 +74,34 @@ def tend(attempt_id: int) -> None:
 
 def _wind_up(attempt: PaymentAttempt, now: datetime) -> None:
     """Close an attempt nobody waits for; when its own time limit has long passed, that is final too."""
-    if attempt.state == AttemptState.FAILED or is_over(attempt, now):
-        asked = ask_provider(attempt, actor="query")
-        decided = asked.answer is not None and asked.answer.standing in (Standing.UNKNOWN, Standing.WAITING)
-        if decided and asked.answer is not None and is_over(attempt, now):
-            if asked.answer.standing is Standing.UNKNOWN:
-                mark_closed(attempt, said="never opened", actor="query")
-            else:
-                _close(attempt)
+    if attempt.state != AttemptState.FAILED and not is_over(attempt, now):
+        _close(attempt)
         return
-    _close(attempt)
+    answer = ask_provider(attempt, actor="query").answer
+    if answer is None or not is_over(attempt, now):
+        return  # asked again by the schedule
+    if answer.standing is Standing.UNKNOWN:
+        mark_closed(attempt, said="never opened", actor="query")
+    elif answer.standing is Standing.WAITING:
+        _close(attempt)
+    elif answer.standing is Standing.UNDECIDED and attempt.expires_at + _PATIENCE < now:
+        _put_before_a_person(attempt, said=answer.said, now=now)
+
+
+def _put_before_a_person(attempt: PaymentAttempt, *, said: str, now: datetime) -> None:
+    order = attempt.order
+    open_case(
+        kind=CaseKind.UNDECIDED,
+        subject=f"attempt:{attempt.account.code}:{attempt.attempt_no}",
+        environment=order.environment,
+        now=now,
+        game_id=order.game_id,
+        order_id=order.pk,
+        account_id=attempt.account_id,
+        amount_minor=order.amount_minor,
+        currency=order.currency,
+        detail=f"the provider says {said}",
+    )
 
 
 def _close(attempt: PaymentAttempt) -> None:

@@ -363,6 +363,7 @@ class HoldReason(models.TextChoices):
     AMOUNT_DIFFERS = "amount_differs", _("amount or currency differs")
     SECOND_PAYMENT = "second_payment", _("the order was already paid")
     LATE_PAYMENT = "late_payment", _("paid after the order was cancelled")
+    GIVEN_BACK = "given_back", _("given back at the provider before it was booked")
 
 
 class Payment(models.Model):
@@ -469,6 +470,8 @@ class CaseKind(models.TextChoices):
     AMOUNT_DIFFERS = "amount_differs", _("amount or currency differs")
     SECOND_PAYMENT = "second_payment", _("paid twice")
     LATE_PAYMENT = "late_payment", _("paid after cancel")
+    GIVEN_BACK = "given_back", _("paid and given back before it was booked")
+    UNDECIDED = "undecided", _("provider does not say whether it was paid")
     PROVIDER_REFUND = "provider_refund", _("refunded at the provider")
     DELIVERY_PARKED = "delivery_parked", _("delivery stopped")
     WEBHOOK_PARKED = "webhook_parked", _("game server was not told")

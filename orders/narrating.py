@@ -39,7 +39,7 @@ def _headline(order: Order, waiting: set[str]) -> str:
         return _("Paid after cancel: needs your decision.")
     if CaseKind.AMOUNT_DIFFERS in waiting:
         return _("Amount differs: needs your decision.")
-    if CaseKind.PROVIDER_REFUND in waiting:
+    if waiting & {CaseKind.PROVIDER_REFUND, CaseKind.GIVEN_BACK}:
         return _("Refunded at the provider: needs your decision.")
     if order.state == OrderState.PENDING:
         return _("Not paid yet.")

@@ -140,15 +140,15 @@ def _decide(
     paid = proof.payment.paid
     if order.transaction_id == proof.payment.transaction_id and order.state == OrderState.PAID:
         return Outcome.DUPLICATE
-    if order.state == OrderState.PENDING and (paid.amount_minor, paid.currency) == (
-        order.amount_minor,
-        order.currency,
-    ):
+    fits = (paid.amount_minor, paid.currency) == (order.amount_minor, order.currency)
+    if order.state == OrderState.PENDING and fits and not proof.payment.given_back:
         _apply(raw, proof, now, attempt_id, method, order)
         return Outcome.APPLIED
     if _is_booked(raw, proof):
         return Outcome.DUPLICATE
-    if (paid.amount_minor, paid.currency) != (order.amount_minor, order.currency):
+    if proof.payment.given_back:
+        reason = HoldReason.GIVEN_BACK
+    elif not fits:
         reason = HoldReason.AMOUNT_DIFFERS
     elif order.state == OrderState.PAID:
         reason = HoldReason.SECOND_PAYMENT
@@ -198,6 +198,8 @@ def _hold(
     if order is not None:
         facts = _facts(proof, reason=reason.value)
         raw.execute(_EVENT, (order.pk, EventKind.PAYMENT_HELD.value, now, proof.actor, facts))
+        # Whoever waits for this order is told by its version that something happened.
+        raw.execute("UPDATE orders_order SET version = version + 1 WHERE id = %s", (order.pk,))
     raw.execute(
         cases.OPEN,
         cases.opening(

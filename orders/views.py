@@ -20,7 +20,7 @@ from orders.attempts import needed_inputs, open_payment
 from orders.authentication import GameClient, client_token, either, game_server
 from orders.cancelling import cancel_order
 from orders.documents import client_document, order_document
-from orders.filters import OrderFilter, filtered
+from orders.filters import OrderFilter, filtered, refuse_unknown
 from orders.idempotency import once
 from orders.models import CancelReason, Order, Product, Scope
 from orders.openapi import IDEMPOTENCY_KEY, filters_of, page_of, problems
@@ -200,6 +200,7 @@ class Channels(APIView):
     def get(self, request: Request) -> Response:
         """Channels on sale and the methods each offers in this key's environment."""
         game = game_server(request, Scope.CATALOGUE)
+        refuse_unknown(request, ())
         rows = Channel.objects.filter(is_active=True).order_by("code").prefetch_related("methods__account")
         results = [
             {

@@ -8,6 +8,7 @@ Alipay only after the buyer has logged in there. Hence every payment carries its
 
 import logging
 import re
+from dataclasses import replace
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -442,7 +443,8 @@ def _is_amount(trade: Mapping[str, Any], name: str) -> bool:
 
 def _proof_of_query(trade: Mapping[str, Any]) -> PaymentProof:
     # The pay date is not promised. Money without it is still money, and was paid before this moment.
-    return _proof(trade, wire.time(trade, "send_pay_date") or datetime.now(UTC))
+    proof = _proof(trade, wire.time(trade, "send_pay_date") or datetime.now(UTC))
+    return replace(proof, given_back=trade.get("trade_status") == _CLOSED_STATE)
 
 
 def _proof(trade: Mapping[str, Any], paid_at: datetime) -> PaymentProof:

@@ -69,6 +69,7 @@ class PaymentProof:
     transaction_id: str
     paid: Money
     paid_at: datetime  # the provider's clock
+    given_back: bool = False  # the provider says that it was refunded, in part or in full, before we booked it
 
 
 class Standing(StrEnum):

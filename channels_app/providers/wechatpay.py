@@ -175,7 +175,7 @@ class WechatPayAdapter:
         try:
             said = text_in(transaction, "trade_state")
             standing = _STANDINGS.get(said, Standing.UNDECIDED)
-            proof = proof_of(transaction) if standing is Standing.PAID else None
+            proof = proof_of(transaction, given_back=said == "REFUND") if standing is Standing.PAID else None
         except Unexpected as error:
             raise ProviderUnavailable("answer_shape", error.detail) from None
         return QueryAnswer(standing=standing, said=said, proof=proof)

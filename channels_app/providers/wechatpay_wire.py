@@ -116,13 +116,14 @@ def time_in(document: Mapping[str, Any], name: str) -> datetime:
         raise Unexpected("shape", f"{name} is not a time") from None
 
 
-def proof_of(transaction: Mapping[str, Any]) -> PaymentProof:
+def proof_of(transaction: Mapping[str, Any], *, given_back: bool = False) -> PaymentProof:
     """What a paid transaction proves. `total` is the price; `payer_total` is less when coupons helped."""
     return PaymentProof(
         attempt_no=text_in(transaction, "out_trade_no"),
         transaction_id=text_in(transaction, "transaction_id"),
         paid=money_in(transaction, "total"),
         paid_at=time_in(transaction, "success_time"),
+        given_back=given_back,
     )
 
 

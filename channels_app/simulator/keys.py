@@ -74,6 +74,7 @@ def new_certificate(pem: str, name: str, *, issuer_pem: str = "", issuer: str = 
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
+@lru_cache(maxsize=256)
 def certificate_serial(certificate: str) -> str:
     """The serial as WeChat Pay writes it: hexadecimal, upper case."""
     return format(_certificate(certificate).serial_number, "X")

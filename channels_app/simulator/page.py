@@ -12,7 +12,6 @@ from aiohttp import web
 from django.template import Context, Engine
 from django.utils import translation
 from django.utils.functional import cached_property
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.utils.translation.trans_real import parse_accept_lang_header
 
@@ -75,7 +74,18 @@ LABELS: Mapping[str, Any] = {
     "bill": gettext_lazy("bills"),
 }
 _ACT_LABELS = {"forged": "forged-notice", "probe": "probe-notice"}
-# Why a cashier sends a buyer away, and what is refused on the page.
+# Why an act was refused.
+_REFUSALS: Mapping[str, Any] = {
+    "paid": gettext_lazy("This order is paid."),
+    "closed": gettext_lazy("This order is closed and cannot be paid any more."),
+    "not_paid": gettext_lazy("Nothing was paid."),
+    "too_much": gettext_lazy("That is more than is left of the payment."),
+    "nothing_to_tell": gettext_lazy("Nothing has happened yet that the provider would tell."),
+    "unknown_action": gettext_lazy("This provider does not do that."),
+    "unknown_field": gettext_lazy("A value is not as it must be."),
+    "invalid_field": gettext_lazy("A value is not as it must be."),
+}
+# Why a cashier sends a buyer away.
 _REASONS: Mapping[str, Any] = {
     "not_found": gettext_lazy("Nobody knows this code. Open the payment again."),
     "code_expired": gettext_lazy("This code is too old. Open the payment again."),
@@ -154,7 +164,8 @@ class Page:
         self._world = world
         self._store = world.store
         self._acting = acting
-        self._recent: deque[str] = deque(maxlen=_RECENT_SHOWN)
+        # What was done to which trade, and why it was refused if it was.
+        self._recent: deque[tuple[str, Any, Any]] = deque(maxlen=_RECENT_SHOWN)
 
     def routes(self) -> list[web.RouteDef]:
         """The page and its two forms."""
@@ -162,7 +173,7 @@ class Page:
 
     async def _show(self, request: web.Request) -> web.Response:
         content = {
-            "merchants": self._store.merchants(),
+            "merchants": [(LABELS[each.provider], each) for each in self._store.merchants()],
             "trades": [TradeView(self._world, trade) for trade in self._store.trades(limit=_TRADES_SHOWN)],
             "notices": [self._notice(notice) for notice in self._store.notices(limit=_NOTICES_SHOWN)],
             "weather": [
@@ -179,7 +190,7 @@ class Page:
             "modes": [(mode, LABELS[mode]) for mode in MODES],
             "calls": [(call, _call_label(call)) for call in CALLS],
             "providers": [(provider, LABELS[provider]) for provider in PROVIDERS],
-            "recent": reversed(self._recent),
+            "recent": list(reversed(self._recent)),
         }
         return render(request, "home.html", content)
 
@@ -187,8 +198,9 @@ class Page:
         """One button of one trade."""
         form = await request.post()
         said = {name: str(value) for name, value in form.items()}
-        trade = self._store.trade(int(said["trade"]))
-        name = said["act"]
+        if not said.get("trade", "").isdigit() or "act" not in said:
+            raise web.HTTPBadRequest(text="trade and act are missing")
+        trade, name = self._store.trade(int(said["trade"])), said["act"]
         wanted = self._acting.fields(name)
         asked: dict[str, Any] = {}
         for field in ("amount", "times", "delay_s"):
@@ -198,11 +210,12 @@ class Page:
             asked["notify"] = said.get("notify", "normal")
         if "new_ids" in wanted:
             asked["new_ids"] = said.get("new_ids") == "1"
+        refusal = None
         try:
-            done = await self._acting.act(trade, name, asked)
-            self._recent.append(f"{trade.out_trade_no}: {done.said}")
-        except Refused as refusal:
-            self._recent.append(f"{trade.out_trade_no}: {_('refused')}: {refusal}")
+            await self._acting.act(trade, name, asked)
+        except Refused as refused:
+            refusal = _REFUSALS[refused.code]
+        self._recent.append((trade.out_trade_no, _act_label(name), refusal))
         return _back()
 
     async def _set_weather(self, request: web.Request) -> web.Response:
@@ -216,8 +229,8 @@ class Page:
         }
         try:
             control.set_weather(self._store, asked)
-        except Refused as refusal:
-            self._recent.append(str(refusal))
+        except Refused as refused:
+            self._recent.append(("", gettext_lazy("Weather"), _REFUSALS[refused.code]))
         return _back()
 
     def _notice(self, notice: Notice) -> dict[str, Any]:
@@ -238,7 +251,11 @@ class Page:
             "pay", "pay-twice", "pay-late", "wrong-amount", "foreign-merchant", "close", "refund", "notify", "forged",
             "probe",
         )  # fmt: skip
-        return [(name, LABELS[_ACT_LABELS.get(name, name)]) for name in names]
+        return [(name, _act_label(name)) for name in names]
+
+
+def _act_label(name: str) -> Any:
+    return LABELS[_ACT_LABELS.get(name, name)]
 
 
 def _call_label(call: str) -> Any:

@@ -164,6 +164,12 @@ class TestTheLedger:
         balance = Balance.objects.get()
         assert (balance.paid, balance.free, last.paid_after, last.free_after) == (70, 7, 70, 7)
 
+    def test_takes_goods_back_down_to_nothing(self):
+        LedgerEntry.objects.bulk_create(self.entries(("player", -60, -6), ("sold", 60, 6)))
+        last = LedgerEntry.objects.filter(account="player").latest("pk")
+        balance = Balance.objects.get()
+        assert (balance.paid, balance.free, last.paid_after, last.free_after) == (0, 0, 0, 0)
+
     def test_keeps_a_delivery_from_being_deleted_or_turned_back(self):
         refused("DELETE FROM fulfillment_delivery", by="pgtrigger|delete")
         refused(

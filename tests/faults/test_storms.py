@@ -19,7 +19,9 @@ class TestStorms:
             opened = stack.opened(method)
             stack.trade(opened, "pay", notify="lost")
             told = stack.trade(opened, "notify", times=AT_ONCE, at_once=True, new_ids=new_ids, wait=True)
-            return opened["order_no"], Counter(answer["status"] for answer in told["answers"])
+            return opened["order_no"], Counter(
+                each["status"] for notice in told["notifications"] for each in notice["attempts"][-AT_ONCE:]
+            )
 
         with ThreadPoolExecutor(2) as pool:
             storms = list(pool.map(purchase, range(ORDERS if not new_ids else ORDERS // 4)))

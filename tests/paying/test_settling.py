@@ -1,5 +1,6 @@
 """A proved payment becomes a paid, delivered order, exactly once; money that cannot be applied is kept."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -113,6 +114,25 @@ class TestMoneyThatDoesNotFit:
         assert effects() == held("late_payment")
         order.refresh_from_db()
         assert order.state == "cancelled"
+
+    def test_that_was_given_back_before_is_held(self, attempt, order):
+        proof = proof_of(attempt)
+        given_back = replace(proof, payment=replace(proof.payment, given_back=True))
+        assert settle_payment(given_back) is Outcome.HELD
+        assert effects() == held("given_back")
+        order.refresh_from_db()
+        assert (order.state, order.delivery_state) == ("pending", "none")
+
+    def test_of_a_delivered_order_that_is_given_back_later_changes_nothing(self, attempt, order):
+        settle(attempt)
+        proof = proof_of(attempt)
+        assert settle_payment(replace(proof, payment=replace(proof.payment, given_back=True))) is Outcome.DUPLICATE
+        assert effects() == ONE_PURCHASE
+
+    def test_wakes_whoever_waits_for_the_order(self, attempt, order):
+        settle(attempt, amount=1)
+        before, _ = order.version, order.refresh_from_db()
+        assert order.version > before
 
     def test_for_a_number_nobody_knows_is_held(self, attempt):
         proof = proof_of(attempt)

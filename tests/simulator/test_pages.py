@@ -131,7 +131,7 @@ class TestPage:
         payments = control.trade(desk, number)["payments"]
         assert [[each["amount"] for each in payment["refunds"]] for payment in payments] == [[250]]
         refused = requests.post(f"{simulator.url}/act", data={"trade": trade, "act": "pay"}, timeout=10)
-        assert "the trade is paid" in refused.text
+        assert "This order is paid." in refused.text
 
     def test_its_weather_switches_work(self, alipay, simulator):
         asked = {"provider": "alipay", "mode": "reset", "calls": ["query", "close"], "count": "3"}
@@ -144,8 +144,10 @@ class TestPage:
         said = {}
         for asked in ("zh-CN,zh;q=0.9,en;q=0.8", "en-GB,en;q=0.9", "de", ""):
             page = requests.get(simulator.url, headers={"Accept-Language": asked}, timeout=10)
-            said[asked] = re.search(r'<html lang="([^"]+)"', page.text)[1]
-        assert list(said.values()) == ["zh-hans", "en", "en", "en"]
+            title = re.search(r"<h1>([^<]+)</h1>", page.text)[1]
+            said[asked] = (re.search(r'<html lang="([^"]+)"', page.text)[1], title)
+        english = ("en", "Provider simulator")
+        assert list(said.values()) == [("zh-hans", "支付方模拟器"), english, english, english]
 
     def test_another_sites_form_cannot_drive_it(self, alipay, control, simulator):
         number, _ = alipay.open("app")

@@ -32,7 +32,7 @@ class Command(BaseCommand):
             http1_settings=HTTP1Settings(header_read_timeout=_HEAD_WITHIN_MS),
             respawn_failed_workers=True,
             respawn_interval=0.5,
-            workers_kill_timeout=20,
+            workers_kill_timeout=35,  # longer than the longest poll
             websockets=False,
             log_level=LogLevels.error,  # its warnings are about the number of threads, which is chosen
             log_access=False,

@@ -1,0 +1,159 @@
+"""What providers told us: every message, its verdict, and the tally of those that were only counted."""
+
+import json
+import re
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from channels_app import inbox
+from channels_app.admin.accounts import AccountFilter
+from channels_app.console.lists import ColumnFilter
+from channels_app.console.pages import Act, ActRefused, ReadOnlyAdmin
+from channels_app.console.words import column, mark, number
+from channels_app.models import Notification, RefusedTally, Verdict
+from channels_app.vault import VaultClosed
+
+# A header or form field whose value proves who sent it is shown by its beginning only.
+_TELLTALE = re.compile(r"signature|sign$|token|secret|authorization|cookie", re.IGNORECASE)
+_SIGN_IN_BODY = re.compile(r"(?<![^&?])(sign=[^&]{0,8})[^&]*")
+_SHOWN_OF_SECRET = 8
+VERDICT_TONES = {
+    Verdict.RECEIVED: "working",
+    Verdict.APPLIED: "done",
+    Verdict.DUPLICATE: "done",
+    Verdict.NO_OP: "done",
+    Verdict.HELD: "decide",
+    Verdict.ORPHAN: "decide",
+    Verdict.FOREIGN: "quiet",
+    Verdict.REFUSED: "quiet",
+    Verdict.UNREADABLE: "decide",
+}
+
+
+def verdict_mark(notification: Notification) -> object:
+    """The verdict as a mark."""
+    return mark(notification.get_verdict_display(), VERDICT_TONES[Verdict(notification.verdict)])
+
+
+class VerdictFilter(ColumnFilter):
+    """The two verdicts that have an index, because they are looked for."""
+
+    title = gettext_lazy("verdict")
+    parameter_name = "verdict"
+    column = "verdict"
+    offered = (Verdict.RECEIVED, Verdict.REFUSED)
+
+
+def _open_raw(request: HttpRequest, notification: Notification, given: dict[str, Any]) -> HttpResponse:
+    """The page with headers and body. Opening it is written down: it shows who paid."""
+    try:
+        headers, body = inbox.open_raw(notification)
+    except VaultClosed as error:
+        raise ActRefused(_("The message cannot be opened: its vault key is missing.")) from error
+    model_admin = admin.site.get_model_admin(Notification)
+    model_admin.log_change(request, notification, _("Opened the raw message."))
+    return TemplateResponse(
+        request,
+        "admin/console/raw_notification.html",
+        {
+            **admin.site.each_context(request),
+            "opts": Notification._meta,
+            "original": notification,
+            "title": _("Raw message"),
+            "headers": [(name, shown_value(name, value)) for name, value in sorted(headers.items())],
+            "body": shown_body(body),
+        },
+    )
+
+
+def shown_value(name: str, value: str) -> str:
+    """A header's value; of a signature or token only the beginning."""
+    if _TELLTALE.search(name) and len(value) > _SHOWN_OF_SECRET:
+        return f"{value[:_SHOWN_OF_SECRET]}…"
+    return value
+
+
+def shown_body(body: bytes) -> str:
+    """The body as text; unreadable bytes as hexadecimal, a form's `sign` shortened, JSON laid out."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return body.hex(" ")
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    except ValueError:
+        return _SIGN_IN_BODY.sub(r"\1…", text)
+
+
+@admin.register(Notification)
+class NotificationAdmin(ReadOnlyAdmin[Notification]):
+    """The inbox: every message of a provider, what became of it, and at which step it failed."""
+
+    list_display = (
+        "received_at",
+        "account",
+        "judged",
+        "failed_step",
+        "attempt",
+        "transaction",
+        "body_size",
+        "remote_addr",
+    )
+    list_display_links = ("received_at",)
+    list_select_related = ("account",)
+    list_filter = (AccountFilter, VerdictFilter)
+    search_help_text = gettext_lazy("Attempt number or provider transaction, exactly.")
+    fields = (
+        "id",
+        "account",
+        "received_at",
+        "remote_addr",
+        "judged",
+        "failed_step",
+        "detail",
+        "judged_at",
+        "attempt",
+        "transaction",
+        "body_size",
+        "body_sha256",
+    )
+    judged = column(gettext_lazy("verdict"), verdict_mark)
+    attempt = column(gettext_lazy("attempt number"), lambda notification: number(notification.attempt_no))
+    transaction = column(gettext_lazy("provider transaction"), lambda notification: number(notification.transaction_id))
+    acts = (
+        Act(
+            name="raw",
+            label=gettext_lazy("Open headers and raw bytes"),
+            permission="channels_app.view_raw_notification",
+            effect=lambda notification: [_("Shows what arrived, byte for byte. That you opened it is written down.")],
+            hindrance=lambda notification: "",
+            perform=_open_raw,
+            confirmed=False,
+        ),
+    )
+
+    def find(self, term: str) -> list[QuerySet[Notification]]:
+        """Both numbers a provider's message carries. (The exclusions name the partial indexes.)"""
+        rows = Notification.objects
+        return [
+            rows.filter(attempt_no=term).exclude(attempt_no=""),
+            rows.filter(transaction_id=term).exclude(transaction_id=""),
+        ]
+
+
+@admin.register(RefusedTally)
+class RefusedTallyAdmin(ReadOnlyAdmin[RefusedTally]):
+    """How many messages were refused, minute by minute."""
+
+    list_display = ("minute", "account", "refused")
+    list_select_related = ("account",)
+    list_filter = (AccountFilter,)
+    list_note = gettext_lazy(
+        "Beyond a ceiling per minute refused messages are only counted: a flood cannot fill the disk."
+    )

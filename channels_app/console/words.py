@@ -1,0 +1,62 @@
+"""How the console says things: money, states, numbers, links; and columns made of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.db.models import Model
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from channels_app.models import Environment
+
+# ISO 4217 currencies without a minor unit, as far as stores sell in them. All others here have two decimals.
+WITHOUT_DECIMALS = ("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF")
+
+
+def money(amount_minor: int | None, currency: str) -> str:
+    """600, "CNY" → "6.00 CNY", with thousands separators."""
+    if amount_minor is None:
+        return ""
+    if currency in WITHOUT_DECIMALS:
+        return f"{amount_minor:,} {currency}"
+    sign = "−" if amount_minor < 0 else ""
+    return f"{sign}{abs(amount_minor) // 100:,}.{abs(amount_minor) % 100:02d} {currency}"
+
+
+def mark(label: object, tone: str) -> SafeString:
+    """A state: a shape and its word. Tones: done, working, decide, quiet, sandbox (see console.css)."""
+    return format_html('<span class="mark mark-{}">{}</span>', tone, label)
+
+
+def number(text: object) -> SafeString:
+    """An order number, transaction or id: monospace, never cut."""
+    return format_html('<span class="number">{}</span>', text) if text else SafeString("")
+
+
+def link(row: Model | None, label: object = None) -> SafeString:
+    """A link to the console page of a row; empty for no row."""
+    if row is None:
+        return SafeString("")
+    meta = row._meta
+    address = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=(quote(row.pk),))
+    return format_html('<a href="{}">{}</a>', address, row if label is None else label)
+
+
+def environment_mark(environment: str) -> object:
+    """The environment; sandbox in its own colour."""
+    label = Environment(environment).label
+    return mark(label, "sandbox") if environment == Environment.SANDBOX else label
+
+
+def column(heading: str | Promise, cell: Callable[[Any], object]) -> Any:
+    """A column of a list, or a field of a page: its heading, and what `cell` makes of a row."""
+
+    @admin.display(description=heading)
+    def shown(model_admin: Any, row: Any) -> object:
+        return cell(row)
+
+    return shown
