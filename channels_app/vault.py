@@ -15,6 +15,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
+# What a binary column holds: bytes when just sealed, a memoryview when just read.
+Sealed = bytes | memoryview
+
 _VERSION = 1
 _NONCE = 12
 _WRAPPED = 48  # a 32-byte data key and the 16-byte tag
@@ -36,7 +39,7 @@ def seal(plain: bytes, *, at: bytes) -> bytes:
     return _wrap(data_key, at) + nonce + AESGCM(data_key).encrypt(nonce, plain, at)
 
 
-def unseal(sealed: bytes, *, at: bytes) -> bytes:
+def unseal(sealed: Sealed, *, at: bytes) -> bytes:
     """Decrypt what `seal` made for the same cell. Raises VaultClosed."""
     data_key, rest = _unwrap(sealed, at)
     try:
@@ -45,13 +48,13 @@ def unseal(sealed: bytes, *, at: bytes) -> bytes:
         raise VaultClosed("the secret was altered or belongs to another row") from error
 
 
-def rewrap(sealed: bytes, *, at: bytes) -> bytes:
+def rewrap(sealed: Sealed, *, at: bytes) -> bytes:
     """The same secret with its data key under the newest key; the secret itself is not decrypted."""
     data_key, rest = _unwrap(sealed, at)
     return _wrap(data_key, at) + rest
 
 
-def key_id_of(sealed: bytes) -> str:
+def key_id_of(sealed: Sealed) -> str:
     """Which key-encryption key opens this secret."""
     return bytes(sealed[2 : 2 + sealed[1]]).decode()
 
@@ -81,8 +84,8 @@ def _wrap(data_key: bytes, at: bytes) -> bytes:
     return bytes([_VERSION, len(name)]) + name + nonce + key.encrypt(nonce, data_key, at)
 
 
-def _unwrap(sealed: bytes, at: bytes) -> tuple[bytes, bytes]:
-    sealed = bytes(sealed)
+def _unwrap(stored: Sealed, at: bytes) -> tuple[bytes, bytes]:
+    sealed = bytes(stored)
     if len(sealed) < 2 or sealed[0] != _VERSION:
         raise VaultClosed("not a sealed secret")
     start = 2 + sealed[1]

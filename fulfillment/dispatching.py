@@ -29,7 +29,9 @@ from fulfillment.sending import Sender
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_IDLE_S = 0.05
+# How long the rows are left alone when nothing was due: shortly while purchases come in, longer when it is quiet.
+_BUSY_PAUSE_S, _QUIET_PAUSE_S = 0.015, 0.1
+_BUSY_FOR_S = 2.0
 # How long tries that are under way may still take when the process is told to stop.
 DRAIN_S = 4.0
 _HELPER_THREADS = 8
@@ -51,6 +53,7 @@ class _Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._outcomes: list[Outcome] = []
         self._wake = asyncio.Event()
+        self._busy_until = 0.0
 
     async def run(self, stop: threading.Event) -> None:
         async with Sender() as self._sender:
@@ -68,6 +71,8 @@ class _Dispatcher:
                     continue
                 for message in claimed:
                     self._start(message)
+                if claimed:
+                    self._busy_until = time.monotonic() + _BUSY_FOR_S
                 await self._pause()
             tending.cancel()
             await self._finish()
@@ -93,8 +98,9 @@ class _Dispatcher:
         return await self._rows.run(lambda: outbox.claim(busy=busy))
 
     async def _pause(self) -> None:
+        busy = time.monotonic() < self._busy_until
         with suppress(TimeoutError):
-            async with asyncio.timeout(_IDLE_S):
+            async with asyncio.timeout(_BUSY_PAUSE_S if busy else _QUIET_PAUSE_S):
                 await self._wake.wait()
 
     def _start(self, message: Claimed) -> None:

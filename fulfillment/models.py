@@ -274,7 +274,7 @@ class LedgerEntry(models.Model):
                 level=pgtrigger.Statement,
                 when=pgtrigger.After,
                 operation=pgtrigger.Insert,
-                referencing=pgtrigger.Referencing(new="new_entries"),
+                referencing=pgtrigger.Referencing(new="new_entries"),  # type: ignore[no-untyped-call]  # pgtrigger's
                 func="""
                     IF EXISTS (
                         SELECT 1 FROM new_entries GROUP BY transfer, item_id

@@ -25,7 +25,8 @@ _TELL = """
     WITH told AS (
         INSERT INTO fulfillment_gameevent
             (event_id, xid, game_id, environment, type, order_no, body, created_at)
-        SELECT event_id, pg_current_xact_id()::text::bigint, %(game)s, %(environment)s, type, %(order_no)s, body, %(now)s
+        SELECT event_id, pg_current_xact_id()::text::bigint, %(game)s, %(environment)s, type, %(order_no)s, body,
+               %(now)s
         FROM unnest(%(ids)s::text[], %(types)s::text[], %(bodies)s::text[]) WITH ORDINALITY
             AS e (event_id, type, body, position)
         ORDER BY position

@@ -66,11 +66,12 @@ def open_case(**about: object) -> None:
 
 @transaction.atomic
 def close_case(*, case_id: int, decision: Decision, reason: str, by: str, now: datetime) -> Case:
-    """Close an open case with a decision, once. `by` names the person; the caller keeps `reason` in its log.
+    """Close an open case with a decision, once. `by` names the person, `reason` says why; both stay on the case.
 
     Raises CaseClosed when another was faster, ReasonMissing when nothing was typed.
     """
-    if not reason.strip():
+    note = reason.strip()
+    if not note:
         raise ReasonMissing
     case = Case.objects.select_for_update().get(pk=case_id)
     if case.closed_at is not None:
@@ -78,5 +79,6 @@ def close_case(*, case_id: int, decision: Decision, reason: str, by: str, now: d
     case.closed_at = now
     case.decision = decision.value
     case.closed_by = by[:80]
-    case.save(update_fields=["closed_at", "decision", "closed_by"])
+    case.note = note[:500]
+    case.save(update_fields=["closed_at", "decision", "closed_by", "note"])
     return case

@@ -21,7 +21,7 @@ from django.db import connection, transaction
 from django.db.models import Case, CharField, Count, F, Func, Q, QuerySet, Sum, TextField, Value, When
 from django.utils import translation
 
-from channels_app.admin_base import WITHOUT_DECIMALS
+from channels_app.console.words import WITHOUT_DECIMALS
 from channels_app.models import Environment
 from orders.models import DeliveryState, Game, Order, OrderState
 

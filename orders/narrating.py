@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from channels_app.admin_base import money
+from channels_app.console.words import money
 from channels_app.models import Environment
 from orders.models import (
     CancelReason,
@@ -87,6 +87,16 @@ _WORDS: Mapping[str, Callable[[], str]] = {
     EventKind.DELIVERY_PARKED: lambda: _("Delivery stopped, needs a person: %(reason)s."),
     EventKind.REFUND_NOTICE: lambda: _("The provider told of a refund."),
 }
+
+
+def receiver(order: Order) -> str:
+    """Player, zone and role."""
+    return " · ".join(part for part in (order.uid, order.zone_id, order.role_id) if part)
+
+
+def goods(order: Order) -> str:
+    """What was bought: the product's name, and how many."""
+    return order.product_name if order.quantity == 1 else f"{order.product_name} × {order.quantity}"
 
 
 def contents(order_contents: Iterable[Mapping[str, Any]]) -> str:

@@ -7,8 +7,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -52,6 +52,17 @@ _INSERT = f"""
     INSERT INTO orders_orderevent (order_id, kind, at, actor, data)
     SELECT id, '{EventKind.CREATED.value}', created_at, %s, '{{}}' FROM made RETURNING order_id
 """  # noqa: S608  # column names of our own model
+
+
+class _Offer(NamedTuple):
+    """What the catalogue answers, in the order of _CATALOGUE's columns. `now` is the database's clock."""
+
+    now: datetime
+    channel_id: int
+    product_id: int
+    product_name: str
+    price_minor: int
+    currency: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +114,9 @@ def _create(game: GameServer, request: OrderRequest) -> tuple[Order, bool]:
         if existing is not None:
             return _the_same(order_from_record(list(existing)), game, digest), False
         _refuse_flood(counted.fetchone())
-        now, channel, product, name, price, currency = catalogue.fetchone() or (None,) * 6
-        _refuse_unknown(request, product=product, channel=channel, price=price)
-        promise = promised()
-        amount = price * request.quantity
+        offer = _on_sale(request, catalogue.fetchone())
+        now, promise = offer.now, promised()
+        amount = offer.price_minor * request.quantity
         if amount > MOST_MINOR:
             raise Problem(400, "amount_too_large", "Such an order is beyond what a payment can carry.")
         order = Order(
@@ -119,15 +129,15 @@ def _create(game: GameServer, request: OrderRequest) -> tuple[Order, bool]:
             uid=request.uid,
             zone_id=request.zone_id,
             role_id=request.role_id,
-            product_id=product,
+            product_id=offer.product_id,
             product_code=request.product_id,
-            product_name=name,
+            product_name=offer.product_name,
             quantity=request.quantity,
             amount_minor=amount,
-            currency=currency,
+            currency=offer.currency,
             contents=list(promise.contents),
             fulfilment_mode=promise.mode,
-            channel_id=channel,
+            channel_id=offer.channel_id,
             channel_code=request.channel_id,
             client_ip=request.client_ip,
             attach=request.attach,
@@ -183,12 +193,12 @@ def _refuse_flood(counted: tuple[int] | None) -> None:
         )
 
 
-def _refuse_unknown(
-    request: OrderRequest, *, product: int | None, channel: int | None, price: int | None
-) -> None:
+def _on_sale(request: OrderRequest, row: tuple[Any, ...] | None) -> _Offer:
+    now, channel, product, name, price, currency = row or (None,) * 6
     if channel is None:
         raise Problem(400, "unknown_channel", f"There is no channel {request.channel_id!r} on sale.")
     if product is None:
         raise Problem(400, "unknown_product", f"There is no product {request.product_id!r} on sale.")
     if price is None:
         raise Problem(400, "no_price", "This product has no price for this channel and currency.")
+    return _Offer(now, channel, product, name, price, currency)

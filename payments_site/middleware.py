@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.core.handlers.base import BaseHandler
@@ -57,7 +57,7 @@ def _take_chunked(request: HttpRequest, limit: int) -> int:
     """Django reads nothing of a body without a length: read it here, bounded, and put it back with one."""
     environ: dict[str, Any] = request.environ  # type: ignore[attr-defined]  # WSGIRequest
     body = environ["wsgi.input"].read(limit + 1)
-    request._stream = io.BytesIO(body)  # type: ignore[attr-defined]  # where HttpRequest.body reads from
+    request._stream = io.BytesIO(body)  # where HttpRequest.body reads from
     request.META["CONTENT_LENGTH"] = str(len(body))
     return len(body)
 
@@ -74,7 +74,7 @@ class LeanPathsMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         """Standard Django middleware; builds the short way once."""
         self.full_way = get_response
-        self.short_way = convert_exception_to_response(_ViewOnly()._get_response)
+        self.short_way = cast("GetResponse", convert_exception_to_response(_ViewOnly()._get_response))
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer one request by the way its path deserves."""
@@ -85,11 +85,10 @@ class LeanPathsMiddleware:
 class _ViewOnly(BaseHandler):
     """Django's own handler with no middleware below us: resolve the URL, call the view."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._view_middleware = []
-        self._template_response_middleware = []
-        self._exception_middleware = []
+    _view_middleware: ClassVar[list[Any]] = []
+    _template_response_middleware: ClassVar[list[Any]] = []
+    _exception_middleware: ClassVar[list[Any]] = []
+    _get_response: GetResponse  # typed by nobody else
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -143,4 +143,3 @@ class MerchantAccountAdmin(ReadOnlyAdmin[MerchantAccount]):
             },
         ),
     )
-

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
-from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.admin.options import IS_POPUP_VAR, InlineModelAdmin
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.contenttypes.models import ContentType
@@ -57,7 +57,7 @@ def table(
     return Panel(title, [heading for heading, _cell in columns], cells, empty, note)
 
 
-def history_of(row: Model) -> Panel:
+def history(request: HttpRequest, row: Model) -> Panel:
     """What people did to a row here, and the reasons they typed: the console's own log."""
     entries = (
         LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(row), object_id=str(row.pk))
@@ -76,7 +76,9 @@ def history_of(row: Model) -> Panel:
     )
 
 
+# Small tables under the fields of a page, and forms inside it; a floor above may add its own.
 Panels = Sequence[Callable[[HttpRequest, Any], Panel]]
+Inlines = tuple[type[InlineModelAdmin[Any, Any]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

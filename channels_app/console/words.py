@@ -1,17 +1,21 @@
 """How the console says things: money, states, numbers, links; and columns made of them."""
 
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.urls import reverse
-from django.utils.functional import Promise
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from channels_app.models import Environment
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise  # what gettext_lazy returns, by the name of its type only
 
 # ISO 4217 currencies without a minor unit, as far as stores sell in them. All others here have two decimals.
 WITHOUT_DECIMALS = ("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF")
@@ -37,6 +41,11 @@ def number(text: object) -> SafeString:
     return format_html('<span class="number">{}</span>', text) if text else SafeString("")
 
 
+def clock(at: datetime) -> str:
+    """A moment on the business clock, where it is part of something longer; alone a page shows it the same way."""
+    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def link(row: Model | None, label: object = None) -> SafeString:
     """A link to the console page of a row; empty for no row."""
     if row is None:
@@ -52,7 +61,7 @@ def environment_mark(environment: str) -> object:
     return mark(label, "sandbox") if environment == Environment.SANDBOX else label
 
 
-def column(heading: str | Promise, cell: Callable[[Any], object]) -> Any:
+def column(heading: "_StrPromise | str", cell: Callable[[Any], object]) -> Any:
     """A column of a list, or a field of a page: its heading, and what `cell` makes of a row."""
 
     @admin.display(description=heading)

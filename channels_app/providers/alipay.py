@@ -8,8 +8,8 @@ Alipay only after the buyer has logged in there. Hence every payment carries its
 
 import logging
 import re
-from dataclasses import replace
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit

@@ -12,11 +12,11 @@ from django.db.models import Count, Min, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from channels_app.admin_base import Panel, link, mark, money
+from channels_app.console.pages import Panel
+from channels_app.console.words import environment_mark, link, mark, money
 from channels_app.models import Environment
 from fulfillment.models import Delivery, DeliveryStatus, EndpointState, WebhookEndpoint
 from orders.business_time import day_began
@@ -81,7 +81,7 @@ def _cases_panel(cases: list[Any], now: datetime) -> Panel:
             row["count"],
             money(row["amount"], row["currency"]),
             timesince(row["oldest"], now),
-            environment_word(row["environment"]),
+            environment_mark(row["environment"]),
         )
         for row in cases
     ]
@@ -112,7 +112,7 @@ def _deliveries_panel(now: datetime) -> Panel:
             ),
             row["count"],
             timesince(row["oldest"], now),
-            environment_word(row["player__environment"]),
+            environment_mark(row["player__environment"]),
         )
         for row in waiting
     ]
@@ -188,9 +188,3 @@ def _today_of(game: Game, environment: Environment, began: datetime) -> list[tup
         for row in figures
         if row["made"] or row["paid"]
     ]
-
-
-def environment_word(environment: str) -> SafeString | str:
-    """The environment; sandbox in its own colour."""
-    label = Environment(environment).label
-    return mark(label, "sandbox") if environment == Environment.SANDBOX else str(label)

@@ -5,8 +5,8 @@ from django.core.paginator import Paginator
 from django.db import connection
 from django.test import RequestFactory
 
-from channels_app import admin_base
-from channels_app.admin_base import keys_of
+from channels_app.console import lists
+from channels_app.console.lists import keys_of
 from channels_app.models import Notification
 from fulfillment.models import Delivery, GameEvent, LedgerEntry, Player, WebhookMessage
 from orders.finding import order_places
@@ -155,11 +155,11 @@ class TestLists:
     """A list stays fast however long its table is."""
 
     def test_counts_no_further_than_anybody_pages(self, many_orders, staff, monkeypatch):
-        monkeypatch.setattr(admin_base, "COUNTED_AT_MOST", 100)
+        monkeypatch.setattr(lists, "COUNTED_AT_MOST", 100)
         answer = staff("orders.view_order").get(list_of(Order))
         assert answer.context["cl"].result_count == 100
         assert "the newest 100" in answer.content.decode()
-        assert issubclass(admin_base.CappedPaginator, Paginator)
+        assert issubclass(lists.CappedPaginator, Paginator)
 
     def test_is_ordered_by_its_key_whatever_the_address_says(self, many_orders, staff):
         browser = staff("orders.view_order")

@@ -4,7 +4,7 @@ import pytest
 from django.contrib import admin
 from django.db import connection
 
-from channels_app.admin_base import ReadOnlyAdmin
+from channels_app.console.pages import ReadOnlyAdmin
 from fulfillment.models import Item, ProductGrant
 from orders.models import ApiKey, Case, Game, Order, Product, ProductPrice
 from tests.console.conftest import list_of, page_of

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -135,10 +136,8 @@ class Stack:
         """kill -9 every process of a kind. Returns how many."""
         pids = self.processes(kind)
         for pid in pids:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return len(pids)
 
     # --- use --------------------------------------------------------------------------------------------

@@ -1,0 +1,111 @@
+"""Games and the keys of their servers."""
+
+from typing import Any, ClassVar
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from channels_app.console.pages import Act, ActRefused, ConsoleAdmin, Inlines, ReadOnlyAdmin
+from channels_app.console.words import column, environment_mark, mark
+from orders.authentication import forget_keys
+from orders.models import ApiKey, Game
+
+
+class GameForm(forms.ModelForm[Game]):
+    """A game, with a time zone that exists."""
+
+    class Meta:
+        model = Game
+        fields = ("code", "name", "time_zone", "day_turns_at_hour")
+
+    def clean_time_zone(self) -> str:
+        """Refuse a name that no clock knows: order numbers and business days are made with it."""
+        name: str = self.cleaned_data["time_zone"]
+        if name not in available_timezones():
+            raise ValidationError(_("There is no such time zone; write it like Asia/Shanghai."))
+        return name
+
+
+@admin.register(Game)
+class GameAdmin(ConsoleAdmin[Game]):
+    """Games: named once, their clock may be corrected, never deleted."""
+
+    form = GameForm
+    inlines: ClassVar[Inlines] = ()
+    list_display = ("code", "name", "time_zone", "day_turns_at_hour", "created_at")
+    list_note = gettext_lazy(
+        "A game, its first API key and its webhook secret are made by `manage.py create_game CODE --name …`."
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """`manage.py create_game` makes a game together with what it needs to start."""
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Game | None = None) -> tuple[str, ...]:
+        """The code is copied onto every order."""
+        return ("code", "created_at")
+
+
+def _revoke(request: HttpRequest, key: ApiKey, given: dict[str, Any]) -> str:
+    if not ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+        raise ActRefused(_("This key was revoked before."))
+    forget_keys()
+    return _("The key %(key)s is revoked.") % {"key": key}
+
+
+def _key_mark(key: ApiKey) -> object:
+    """Whether it opens anything."""
+    if key.revoked_at:
+        return mark(_("revoked"), "quiet")
+    if key.expires_at and key.expires_at <= timezone.now():
+        return mark(_("expired"), "quiet")
+    return mark(_("valid"), "done")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
+    """Keys of game servers: their beginning, what they may do, when they were last used."""
+
+    list_display = ("prefix", "game", "name", "where", "allowed", "standing", "last_used_at", "created_at")
+    list_select_related = ("game",)
+    fields = (
+        "prefix",
+        "game",
+        "name",
+        "where",
+        "allowed",
+        "allowed_networks",
+        "standing",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+        "created_at",
+    )
+    list_note = gettext_lazy(
+        "A key is made, and shown once, by `manage.py create_api_key GAME --environment sandbox|production`."
+    )
+    where = column(gettext_lazy("environment"), lambda key: environment_mark(key.environment))
+    allowed = column(gettext_lazy("scopes"), lambda key: ", ".join(key.scopes))
+    standing = column(gettext_lazy("state"), _key_mark)
+    acts = (
+        Act(
+            name="revoke",
+            label=gettext_lazy("Revoke the key"),
+            permission="orders.change_apikey",
+            effect=lambda key: [
+                _("The game server that uses this key is refused within a few seconds, for ever."),
+                _("Make the new key first and let the game server change over: both work side by side."),
+                _("Last used: %(at)s.") % {"at": timezone.localtime(key.last_used_at).strftime("%Y-%m-%d %H:%M")}
+                if key.last_used_at
+                else _("It was never used."),
+            ],
+            hindrance=lambda key: _("This key was revoked before.") if key.revoked_at else "",
+            perform=_revoke,
+        ),
+    )
