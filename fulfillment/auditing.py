@@ -89,7 +89,8 @@ INVARIANTS = (
         "I-27", "a message that was stopped is before a person",
         "fulfillment_webhookmessage WHERE state = 'parked'",
         "SELECT m.id FROM fulfillment_webhookmessage m JOIN fulfillment_gameevent e ON e.seq = m.event_id"
-        " WHERE m.state = 'parked' AND NOT EXISTS (SELECT 1 FROM orders_case c"
-        " WHERE c.kind IN ('webhook_parked', 'delivery_parked') AND c.closed_at IS NULL)",
+        " LEFT JOIN orders_order o ON o.order_no = e.order_no WHERE m.state = 'parked' AND NOT EXISTS ("
+        " SELECT 1 FROM orders_case c WHERE c.kind = 'webhook_parked' AND c.subject = 'message:' || m.id"
+        " OR c.kind = 'delivery_parked' AND c.order_id = o.id)",
     ),
 )  # fmt: skip

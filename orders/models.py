@@ -460,7 +460,7 @@ class OrderEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.kind
+        return self.get_kind_display()
 
 
 class CaseKind(models.TextChoices):
@@ -518,7 +518,7 @@ class Case(models.Model):
         indexes = [models.Index("opened_at", name="case_open", condition=Q(closed_at__isnull=True))]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.subject}"
+        return f"{self.get_kind_display()} {self.subject}"
 
 
 class IdempotencyRecord(models.Model):

@@ -33,14 +33,9 @@ def headline(order: Order, open_cases: Iterable[Case]) -> str:
 
 
 def _headline(order: Order, waiting: set[str]) -> str:
-    if CaseKind.SECOND_PAYMENT in waiting:
-        return _("Paid twice: the second payment needs your decision.")
-    if CaseKind.LATE_PAYMENT in waiting:
-        return _("Paid after cancel: needs your decision.")
-    if CaseKind.AMOUNT_DIFFERS in waiting:
-        return _("Amount differs: needs your decision.")
-    if waiting & {CaseKind.PROVIDER_REFUND, CaseKind.GIVEN_BACK}:
-        return _("Refunded at the provider: needs your decision.")
+    for kind, sentence in _DECIDE.items():
+        if kind in waiting:
+            return sentence()
     if order.state == OrderState.PENDING:
         return _("Not paid yet.")
     if order.state == OrderState.CANCELLED:
@@ -52,6 +47,39 @@ def _headline(order: Order, waiting: set[str]) -> str:
         DeliveryState.PARKED: _("Paid, delivery stopped: needs a person."),
         DeliveryState.REVOKED: _("Paid, goods taken back."),
     }[DeliveryState(order.delivery_state)]
+
+
+# What a person must decide, the most urgent first. Functions, so that every sentence is put into the language
+# of whoever reads it.
+_DECIDE: Mapping[str, Callable[[], str]] = {
+    CaseKind.SECOND_PAYMENT: lambda: _("Paid twice: the second payment needs your decision."),
+    CaseKind.LATE_PAYMENT: lambda: _("Paid after cancel: needs your decision."),
+    CaseKind.AMOUNT_DIFFERS: lambda: _("Amount differs: needs your decision."),
+    CaseKind.GIVEN_BACK: lambda: _("Refunded at the provider: needs your decision."),
+    CaseKind.UNDECIDED: lambda: _("The provider does not say whether it was paid: needs your decision."),
+    CaseKind.PROVIDER_REFUND: lambda: _("Refunded at the provider: needs your decision."),
+}
+
+
+def why(case: Case) -> str:
+    """What is the matter with a case, with its amounts. Where no sentence is known: what was noted."""
+    words = _WHY.get(case.kind)
+    return words(case) if words and case.order else case.detail
+
+
+_WHY: Mapping[str, Callable[[Any], str]] = {
+    CaseKind.AMOUNT_DIFFERS: lambda case: (
+        _("%(received)s arrived, the order asks %(asked)s.")
+        % {
+            "received": money(case.amount_minor, case.currency),
+            "asked": money(case.order.amount_minor, case.order.currency),
+        }
+    ),
+    CaseKind.SECOND_PAYMENT: lambda case: _("The order was paid already; this payment came on top of it."),
+    CaseKind.LATE_PAYMENT: lambda case: _("The order was cancelled before the money came."),
+    CaseKind.GIVEN_BACK: lambda case: _("The provider gave the money back before it was booked here."),
+    CaseKind.PROVIDER_REFUND: lambda case: _("The provider told of a refund: %(said)s.") % {"said": case.detail},
+}
 
 
 def line(event: OrderEvent) -> str:
@@ -70,7 +98,6 @@ def line(event: OrderEvent) -> str:
     return words() % {"source": "?", **facts} if words else str(event.get_kind_display())
 
 
-# Functions, so that every line is put into the language of whoever reads it.
 _WORDS: Mapping[str, Callable[[], str]] = {
     EventKind.CREATED: lambda: _("The game server made the order."),
     EventKind.ATTEMPT_OPENED: lambda: _("Payment opened with %(method)s as %(attempt_no)s."),

@@ -102,7 +102,6 @@ class NotificationAdmin(ReadOnlyAdmin[Notification]):
         "failed_step",
         "attempt",
         "transaction",
-        "body_size",
         "remote_addr",
     )
     list_display_links = ("received_at",)
@@ -110,7 +109,6 @@ class NotificationAdmin(ReadOnlyAdmin[Notification]):
     list_filter = (AccountFilter, VerdictFilter)
     search_help_text = gettext_lazy("Attempt number or provider transaction, exactly.")
     fields = (
-        "id",
         "account",
         "received_at",
         "remote_addr",

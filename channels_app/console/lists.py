@@ -38,6 +38,12 @@ class BoundedChangeList(ChangeList):
         """The model admin's own ordering, which ends in the primary key."""
         return list(self.model_admin.get_ordering(request))
 
+    def get_results(self, request: HttpRequest) -> None:
+        """Nothing is left out without a search and a filter, so no link offers to show all."""
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
+
 
 class ExactFilter(admin.SimpleListFilter):
     """A filter whose choices are written out by hand: only what an index can answer."""

@@ -66,6 +66,7 @@ def column(heading: "_StrPromise | str", cell: Callable[[Any], object]) -> Any:
 
     @admin.display(description=heading)
     def shown(model_admin: Any, row: Any) -> object:
-        return cell(row)
+        said = cell(row)
+        return model_admin.get_empty_value_display() if said in (None, "") else said
 
     return shown

@@ -51,7 +51,7 @@ LABELS: Mapping[str, Any] = {
     "pay-late": gettext_lazy("Pay although closed"),
     "wrong-amount": gettext_lazy("Pay a wrong amount"),
     "foreign-merchant": gettext_lazy("Another merchant's payment"),
-    "close": gettext_lazy("Close"),
+    "close": gettext_lazy("Close the trade"),
     "refund": gettext_lazy("Refund"),
     "notify": gettext_lazy("Notify again"),
     "forged-notice": gettext_lazy("Forged notification"),

@@ -12,6 +12,7 @@ from channels_app.console.words import column, link, number
 from fulfillment.admin.finding import deliveries_numbered, players_called
 from fulfillment.admin.states import delivery_mark
 from fulfillment.models import Delivery, DeliveryStatus, LedgerAccount, LedgerEntry
+from orders import narrating
 
 
 class WaitingFilter(ColumnFilter):
@@ -62,16 +63,13 @@ class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
 
     list_display = (
         "created_at",
-        "numbered",
-        "order",
-        "player",
-        "zone_id",
-        "role_id",
+        "bought",
+        "receiver",
         "mode",
         "standing",
         "delivered_at",
     )
-    list_display_links = ("numbered",)
+    list_display_links = ("created_at",)
     list_select_related = ("order", "player")
     list_filter = (WaitingFilter,)
     search_help_text = gettext_lazy("Order number or player, exactly.")
@@ -89,6 +87,8 @@ class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
     )
     panels = (_lines, _entries)
 
+    bought = column(gettext_lazy("order"), lambda delivery: link(delivery.order, number(delivery.order)))
+    receiver = column(gettext_lazy("player"), lambda delivery: narrating.receiver(delivery.order))
     numbered = column(gettext_lazy("delivery"), lambda delivery: number(delivery.pk))
     standing = column(gettext_lazy("state"), delivery_mark)
 

@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy
 
 from channels_app.console.lists import ExactFilter, found_keys
 from channels_app.console.pages import Act, ActRefused, ReadOnlyAdmin, history
-from channels_app.console.words import column, environment_mark, money
+from channels_app.console.words import column, environment_mark, link, money, number
+from orders import narrating
 from orders.admin.states import case_mark
 from orders.cases import CaseClosed, Decision, close_case
 from orders.finding import order_places
@@ -81,8 +82,8 @@ class CaseAdmin(ReadOnlyAdmin[Case]):
         "opened_at",
         "about",
         "money_at_stake",
-        "order",
-        "detail",
+        "order_no",
+        "matter",
         "standing",
         "closed_by",
         "where",
@@ -96,7 +97,8 @@ class CaseAdmin(ReadOnlyAdmin[Case]):
         "standing",
         "money_at_stake",
         "where",
-        "order",
+        "matter",
+        "order_no",
         "payment",
         "account",
         "game",
@@ -111,6 +113,8 @@ class CaseAdmin(ReadOnlyAdmin[Case]):
 
     about = column(gettext_lazy("kind"), lambda case: case.get_kind_display())
     money_at_stake = column(gettext_lazy("money"), lambda case: money(case.amount_minor, case.currency))
+    order_no = column(gettext_lazy("order"), lambda case: link(case.order, number(case.order)))
+    matter = column(gettext_lazy("what is the matter"), narrating.why)
     standing = column(gettext_lazy("state"), case_mark)
     where = column(gettext_lazy("environment"), lambda case: environment_mark(case.environment))
 

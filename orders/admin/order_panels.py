@@ -91,7 +91,7 @@ def cases(request: HttpRequest, order: Order) -> Panel:
             (_("Kind"), lambda case: link(case, case.get_kind_display())),
             (_("Opened"), lambda case: case.opened_at),
             (_("Money"), lambda case: money(case.amount_minor, case.currency)),
-            (_("Detail"), lambda case: case.detail),
+            (_("Detail"), narrating.why),
             (_("State"), case_mark),
             (_("Why"), lambda case: case.note),
         ],

@@ -32,7 +32,6 @@ class OrderAdmin(OrderExporting):
         "amount",
         "channel_code",
         "method",
-        "reference",
         "where",
     )
     list_display_links = ("numbered",)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from channels_app.admin.accounts import AccountFilter
 from channels_app.console.lists import ExactFilter
 from channels_app.console.pages import ReadOnlyAdmin
-from channels_app.console.words import column, environment_mark, money, number
+from channels_app.console.words import column, environment_mark, link, money, number
 from orders.admin.states import attempt_mark, use_mark
 from orders.finding import attempts_numbered
 from orders.models import Order, Payment, PaymentAttempt
@@ -39,7 +39,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin[PaymentAttempt]):
     list_display = (
         "created_at",
         "numbered",
-        "order",
+        "order_no",
         "method",
         "account",
         "standing",
@@ -64,6 +64,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin[PaymentAttempt]):
         "closed_at",
     )
 
+    order_no = column(gettext_lazy("order"), lambda attempt: link(attempt.order, number(attempt.order)))
     numbered = column(gettext_lazy("attempt number"), lambda attempt: number(attempt.attempt_no))
     standing = column(gettext_lazy("state"), attempt_mark)
 
@@ -79,7 +80,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin[PaymentAttempt]):
 class PaymentAdmin(ReadOnlyAdmin[Payment]):
     """Money that arrived, used or held."""
 
-    list_display = ("paid_at", "numbered", "amount", "account", "order", "used", "source", "where")
+    list_display = ("paid_at", "numbered", "amount", "account", "order_no", "used", "source", "where")
     list_display_links = ("numbered",)
     list_select_related = ("account", "order")
     list_filter = (AccountFilter,)
@@ -98,6 +99,7 @@ class PaymentAdmin(ReadOnlyAdmin[Payment]):
         "received_at",
     )
 
+    order_no = column(gettext_lazy("order"), lambda payment: link(payment.order, number(payment.order)))
     numbered = column(gettext_lazy("provider transaction"), lambda payment: number(payment.transaction_id))
     amount = column(gettext_lazy("amount"), lambda payment: money(payment.amount_minor, payment.currency))
     used = column(gettext_lazy("used for its order"), use_mark)

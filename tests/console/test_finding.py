@@ -151,6 +151,36 @@ class TestPlans:
         assert "Seq Scan" not in plan(Order.objects.filter(pk__in=keys).order_by("-pk")[:50])
 
 
+class TestMessages:
+    """Messages that wait, and those that were given up, are found among millions that were delivered."""
+
+    @pytest.fixture
+    def many_messages(self, busy_shop):
+        """Three thousand messages of three thousand events were delivered; a few wait, a few were given up."""
+        message = WebhookMessage.objects.order_by("pk").first()
+        multiply(message.event, 3000, event_id="'many-' || n")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO fulfillment_webhookmessage"
+                " (event_id, endpoint_id, state, attempts, delivered_at, created_at, last_error)"
+                " SELECT e.id, %s, CASE WHEN mod(e.id, 500) = 0 THEN 'parked' ELSE 'delivered' END, 1, now(), now(),"
+                " '' FROM fulfillment_gameevent e WHERE e.event_id LIKE 'many-%%'",
+                [message.endpoint_id],
+            )
+            cursor.execute("ANALYZE fulfillment_webhookmessage")
+        return busy_shop
+
+    @pytest.mark.parametrize(("state", "index"), [("waiting", "message_due"), ("parked", "message_parked")])
+    def test_are_listed_through_an_index(self, many_messages, staff, state, index):
+        answer = staff("fulfillment.view_webhookmessage").get(list_of(WebhookMessage), {"untold": state})
+        listed = answer.context["cl"]
+        assert listed.result_count == WebhookMessage.objects.filter(state=state).count() > 0
+        assert {row.state for row in listed.result_list} == {state}
+        said = plan(listed.queryset[:50])
+        assert index in said, said
+        assert "Seq Scan on fulfillment_webhookmessage" not in said, said
+
+
 class TestLists:
     """A list stays fast however long its table is."""
 

@@ -2,10 +2,12 @@
 
 import pytest
 from django.contrib import admin
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 
 from channels_app.console.pages import ReadOnlyAdmin
 from fulfillment.models import Item, ProductGrant
+from orders.cases import CaseClosed, Decision, ReasonMissing, close_case
 from orders.models import ApiKey, Case, Game, Order, Product, ProductPrice
 from tests.console.conftest import list_of, page_of
 from tests.console.test_browsing import SHOWN
@@ -55,6 +57,7 @@ class TestHistory:
             text = browser.get(page_of(row)).content.decode()
             assert 'name="_save"' not in text
             assert "deletelink" not in text
+            assert "submit-row" not in text
 
 
 class TestCatalogue:
@@ -134,6 +137,12 @@ class TestKeys:
         assert ApiKey.objects.get().revoked_at is None
 
 
+def close_twice(case):
+    """Two people close one case, one after the other."""
+    for reason in (" found the payment ", "no, it was me"):
+        close_case(case_id=case.pk, decision=Decision.REFUNDED, reason=reason, by="somebody", now=timezone.now())
+
+
 class TestCases:
     """A case leaves the queue only with a decision, a typed reason and a name."""
 
@@ -161,7 +170,30 @@ class TestCases:
         case.refresh_from_db()
         assert (case.decision, case.closed_by) == ("refunded", "staff0")
         assert case.closed_at is not None
-        assert "gave the fen back at the provider" in closer.get(page_of(case)).content.decode()
+        assert case.note == "gave the fen back at the provider"
+        assert "Reason: gave the fen back at the provider" in closer.get(page_of(case)).content.decode()  # the report
+        page = closer.get(page_of(case)).content.decode()
+        assert page.count("gave the fen back at the provider") == 2  # the case itself, and what people did to it
+        assert "gave the fen back" in closer.get(page_of(case).replace("/change/", "/history/")).content.decode()
+
+    def test_a_reason_and_its_case_stand_or_fall_together(self, case, closer):
+        with pytest.raises(CaseClosed):
+            close_twice(case)
+        case.refresh_from_db()
+        assert (case.note, case.decision) == ("found the payment", "refunded")
+        for reason in ("", " \n "):
+            with pytest.raises(ReasonMissing):
+                close_case(case_id=case.pk, decision=Decision.TOLD, reason=reason, by="somebody", now=timezone.now())
+        case.refresh_from_db()
+        assert case.note == "found the payment"
+
+    def test_nothing_closes_without_a_name(self, case):
+        with pytest.raises(IntegrityError, match="case_closed_by_someone"), transaction.atomic():
+            Case.objects.filter(pk=case.pk).update(closed_at=timezone.now(), note="a reason alone is not enough")
+
+    def test_what_is_the_matter_stands_there_in_yuan(self, case, closer):
+        for address in (page_of(case), list_of(Case)):
+            assert "0.01 CNY arrived, the order asks 6.00 CNY." in closer.get(address).content.decode()
 
     def test_no_reason_no_closing(self, case, closer):
         act = page_of(case).replace("/change/", "/act/close/")

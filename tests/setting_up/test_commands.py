@@ -101,6 +101,14 @@ class TestTheGamesEndpoint:
         assert (endpoint.url, endpoint.secrets()) == ("https://game.example/hook", [secret])
         assert secret not in json.dumps(again)
 
+    def test_rotates_its_secret_with_an_overlap(self, run):
+        first = run("create_game", "moon", "--name", "Moon", "--json")["webhook_secret"]
+        address = "https://game.example/hook"
+        second = run("set_webhook", "moon", address, "--rotate-secret", "--json")["webhook_secret"]
+        assert WebhookEndpoint.objects.get().secrets() == [second, first]
+        run("set_webhook", "moon", address, "--retire-old-secrets")
+        assert WebhookEndpoint.objects.get().secrets() == [second]
+
     def test_can_be_named_with_the_game(self, run):
         run("create_game", "moon", "--name", "Moon", "--webhook-url", "https://game.example/hook", "--json")
         assert WebhookEndpoint.objects.get().url == "https://game.example/hook"

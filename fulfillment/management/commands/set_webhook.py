@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from fulfillment.endpoints import EndpointRefused, rotate_secret, set_endpoint
+from fulfillment.endpoints import EndpointRefused, retire_old_secrets, rotate_secret, set_endpoint
 from fulfillment.models import DeliveryMode
 from orders.models import Game
 
@@ -21,6 +21,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--rotate-secret", action="store_true", help="add a new secret; the old one stays valid beside it"
         )
+        parser.add_argument(
+            "--retire-old-secrets", action="store_true", help="end a rotation: sign with the newest secret only"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, game: str, url: str, mode: str | None, **options: Any) -> None:
@@ -34,6 +37,8 @@ class Command(BaseCommand):
             done = set_endpoint(game=found, url=url, mode=DeliveryMode(mode) if mode else None)
         except EndpointRefused as error:
             raise CommandError(str(error)) from error
+        if options["retire_old_secrets"]:
+            retire_old_secrets(endpoint_id=done.endpoint.pk)
         secret = done.secret or (
             rotate_secret(endpoint_id=done.endpoint.pk) if options["rotate_secret"] else None
         )
