@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from django.db import connection
+from psycopg.pq import TransactionStatus
 
 _T = TypeVar("_T")
 _TRIES = 3
@@ -30,11 +31,24 @@ def raw_connection() -> psycopg.Connection[Any]:
 def pipelined_transaction() -> Iterator[psycopg.Connection[Any]]:
     """One transaction whose statements travel together; reading a result flushes what was written before it.
 
-    Commits at the end of the block: when it has been left without an exception, the work is on disk.
+    Commits at the end of the block: when it has been left without an exception, the work is on disk. Inside
+    another transaction it is a savepoint of it.
     """
     raw = raw_connection()
-    with raw.pipeline(), raw.transaction():
-        yield raw
+    if raw.info.transaction_status != TransactionStatus.IDLE:
+        with raw.pipeline(), raw.transaction():
+            yield raw
+        return
+    # `raw.transaction()` would wait for the answers to BEGIN and COMMIT one by one; here they travel with the rest.
+    try:
+        with raw.pipeline():
+            raw.execute("BEGIN")
+            yield raw
+            raw.execute("COMMIT")
+    except BaseException:
+        if not raw.closed:
+            raw.rollback()
+        raise
 
 
 def retrying(work: Callable[[], _T]) -> _T:

@@ -128,8 +128,6 @@ class ConsoleAdmin(admin.ModelAdmin[_M]):
     sortable_by = ()
     actions = None
     change_form_template = "admin/console/page.html"
-    # Exact addresses of lists that other pages link to, besides the filters: lookups on indexed columns.
-    linked_lookups: Sequence[str] = ()
     # Small tables under the fields, in this order.
     panels: ClassVar[Panels] = ()
     acts: ClassVar[Sequence[Act]] = ()
@@ -169,12 +167,12 @@ class ConsoleAdmin(admin.ModelAdmin[_M]):
         return BoundedChangeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only the filters on offer and the links we make: others would scan the table."""
+        """Only the filters on offer: others would scan the table."""
         offered = {
             item.parameter_name if isinstance(item, type) and issubclass(item, admin.SimpleListFilter) else item
             for item in self.list_filter
         }
-        return lookup in offered or lookup in self.linked_lookups
+        return lookup in offered
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list, with its note."""

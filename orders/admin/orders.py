@@ -36,7 +36,6 @@ class OrderAdmin(OrderExporting):
     )
     list_display_links = ("numbered",)
     list_filter = (PeriodFilter, PaymentFilter, UndeliveredFilter, BooksFilter, ChannelFilter)
-    linked_lookups = ("pk__in",)
     search_help_text = gettext_lazy(
         "Order number, attempt number, the game's reference, provider transaction or player, exactly."
     )

@@ -94,7 +94,7 @@ def multiply(row, times: int, **changed: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table} ({', '.join(columns)})"
-            f" SELECT {chosen} FROM {table} row, generate_series(1, %s) n WHERE row.id = %s",
+            f" SELECT {chosen} FROM {table} row, generate_series(1, %s) n WHERE row.{row._meta.pk.column} = %s",
             [times, row.pk],
         )
         cursor.execute(f"ANALYZE {table}")
@@ -163,7 +163,7 @@ class TestMessages:
             cursor.execute(
                 "INSERT INTO fulfillment_webhookmessage"
                 " (event_id, endpoint_id, state, attempts, delivered_at, created_at, last_error)"
-                " SELECT e.id, %s, CASE WHEN mod(e.id, 500) = 0 THEN 'parked' ELSE 'delivered' END, 1, now(), now(),"
+                " SELECT e.seq, %s, CASE WHEN e.event_id LIKE '%%500' THEN 'parked' ELSE 'delivered' END, 1, now(), now(),"
                 " '' FROM fulfillment_gameevent e WHERE e.event_id LIKE 'many-%%'",
                 [message.endpoint_id],
             )
