@@ -19,7 +19,7 @@ _BATCH = 500
 
 ROW_REMEMBERED_S = 2.0
 
-_rows: dict[tuple[str, str], tuple[float, MerchantAccount]] = {}
+_rows: dict[object, tuple[float, MerchantAccount]] = {}
 _adapters: dict[int, tuple[int, ProviderAdapter]] = {}
 _lock = threading.Lock()
 
@@ -30,12 +30,24 @@ class AccountRefused(ValueError):
 
 def account_by_code(*, provider: str, code: str) -> MerchantAccount | None:
     """The account behind a notification address; remembered for two seconds per process."""
-    known = _rows.get((provider, code))
+    return _remembered((provider, code), provider=provider, code=code)
+
+
+def account_by_id(account_id: int) -> MerchantAccount:
+    """The account a row points at; remembered in the same way."""
+    account = _remembered(account_id, pk=account_id)
+    if account is None:
+        raise MerchantAccount.DoesNotExist
+    return account
+
+
+def _remembered(key: object, **where: object) -> MerchantAccount | None:
+    known = _rows.get(key)
     if known is not None and known[0] > time.monotonic():
         return known[1]
-    account = MerchantAccount.objects.filter(provider=provider, code=code).first()
+    account = MerchantAccount.objects.filter(**where).first()
     if account is not None:
-        _rows[provider, code] = (time.monotonic() + ROW_REMEMBERED_S, account)
+        _rows[key] = (time.monotonic() + ROW_REMEMBERED_S, account)
     return account
 
 

@@ -127,5 +127,3 @@ def unjudged(*, before: datetime, limit: int) -> list[Notification]:
         .select_related("account")
         .order_by("received_at", "pk")[:limit]
     )
-
-

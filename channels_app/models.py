@@ -66,9 +66,7 @@ class MerchantAccount(models.Model):
         verbose_name = _("merchant account")
         verbose_name_plural = _("merchant accounts")
         constraints = [
-            models.CheckConstraint(
-                name="account_environment_known", condition=Q(environment__in=Environment.values)
-            ),
+            models.CheckConstraint(name="account_environment_known", condition=Q(environment__in=Environment.values)),
             models.CheckConstraint(name="account_state_known", condition=Q(state__in=AccountState.values)),
         ]
 

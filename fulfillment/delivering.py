@@ -36,30 +36,39 @@ _PLAYER = """
     INSERT INTO fulfillment_player (game_id, environment, uid, created_at) VALUES (%s, %s, %s, %s)
     ON CONFLICT (game_id, environment, uid) DO NOTHING
 """
+# The delivery, its lines and its timeline entry are one fact, and one statement.
 _DELIVERY = """
-    INSERT INTO fulfillment_delivery
-        (id, order_id, order_no, player_id, zone_id, role_id, mode, state, receipt, created_at, delivered_at)
-    SELECT %s, %s, %s, player.id, %s, %s, %s, %s, '', %s, %s
-    FROM fulfillment_player player WHERE game_id = %s AND environment = %s AND uid = %s
+    WITH delivery AS (
+        INSERT INTO fulfillment_delivery
+            (id, order_id, order_no, player_id, zone_id, role_id, mode, state, receipt, created_at, delivered_at)
+        SELECT %(delivery)s, %(order)s, %(order_no)s, player.id, %(zone_id)s, %(role_id)s, %(mode)s, %(state)s, '',
+               %(now)s, %(delivered_at)s
+        FROM fulfillment_player player
+        WHERE player.game_id = %(game)s AND player.environment = %(environment)s AND player.uid = %(uid)s
+        RETURNING id, player_id
+    ), lines AS (
+        INSERT INTO fulfillment_deliveryline (delivery_id, item_id, quantity, bonus)
+        SELECT delivery.id, line.item, line.quantity, line.bonus
+        FROM delivery,
+             unnest(%(items)s::bigint[], %(quantities)s::bigint[], %(bonuses)s::bigint[])
+                 AS line (item, quantity, bonus)
+        RETURNING item_id, quantity, bonus
+    ), event AS (
+        INSERT INTO orders_orderevent (order_id, kind, at, actor, data)
+        VALUES (%(order)s, %(kind)s, %(now)s, 'delivery', %(facts)s)
+    )
 """
-_LINES = """
-    INSERT INTO fulfillment_deliveryline (delivery_id, item_id, quantity, bonus)
-    SELECT %s, line.item, line.quantity, line.bonus
-    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS line (item, quantity, bonus)
-"""
+_REQUEST = f"{_DELIVERY} SELECT FROM lines"
 # One statement for the whole transfer: the trigger proves that it sums to zero. The player's rows move the
 # balance (see LedgerEntry). Ordered by item, so two deliveries to one player cannot deadlock.
-_LEDGER = """
+_DELIVER = f"""{_DELIVERY}
     INSERT INTO fulfillment_ledgerentry
         (transfer, account, player_id, item_id, paid, free, reason, delivery_id, order_no, at)
-    SELECT %(delivery)s, side.account, CASE WHEN side.sign > 0 THEN player.id END, line.item,
-           side.sign * line.quantity, side.sign * line.bonus, 'purchase', %(delivery)s, %(order_no)s, %(now)s
-    FROM fulfillment_player player,
-         unnest(%(items)s::bigint[], %(quantities)s::bigint[], %(bonuses)s::bigint[]) AS line (item, quantity, bonus),
-         (VALUES ('player', 1), ('sold', -1)) AS side (account, sign)
-    WHERE player.game_id = %(game)s AND player.environment = %(environment)s AND player.uid = %(uid)s
-    ORDER BY line.item, side.sign
-"""
+    SELECT delivery.id, side.account, CASE WHEN side.sign > 0 THEN delivery.player_id END, line.item_id,
+           side.sign * line.quantity, side.sign * line.bonus, 'purchase', delivery.id, %(order_no)s, %(now)s
+    FROM delivery, lines line, (VALUES ('player', 1), ('sold', -1)) AS side (account, sign)
+    ORDER BY line.item_id, side.sign
+"""  # noqa: S608  # our own text
 _EVENT = "INSERT INTO orders_orderevent (order_id, kind, at, actor, data) VALUES (%s, %s, %s, %s, %s)"
 
 
@@ -87,31 +96,31 @@ def on_order_paid(connection: psycopg.Connection[Any], *, order: Order, now: dat
     in_ledger = order.fulfilment_mode == DeliveryMode.LEDGER
     order.delivery_state = DeliveryState.DELIVERED if in_ledger else DeliveryState.PENDING
     order.delivered_at = now if in_ledger else None
-    lines = {
-        "items": [line["item"] for line in order.contents],
-        "quantities": [line["quantity"] for line in order.contents],
-        "bonuses": [line["bonus"] for line in order.contents],
-    }
-    whose = (order.game_id, order.environment, order.uid)
-    connection.execute(_PLAYER, (*whose, now))
-    connection.execute(
-        _DELIVERY,
-        (
-            delivery_id, order.pk, order.order_no, order.zone_id, order.role_id, order.fulfilment_mode,
-            order.delivery_state, now, order.delivered_at, *whose,
-        ),
-    )  # fmt: skip
-    connection.execute(_LINES, (delivery_id, *lines.values()))
-    if in_ledger:
-        connection.execute(
-            _LEDGER,
-            {
-                "delivery": delivery_id, "order_no": order.order_no, "now": now, "game": order.game_id,
-                "environment": order.environment, "uid": order.uid, **lines,
-            },
-        )  # fmt: skip
     kind = EventKind.DELIVERED if in_ledger else EventKind.DELIVERY_REQUESTED
-    connection.execute(_EVENT, (order.pk, kind.value, now, "delivery", _timeline_facts(delivery_id, order)))
+    # Apart from the delivery: a player made by a rival transaction meanwhile is seen only by the next statement.
+    connection.execute(_PLAYER, (order.game_id, order.environment, order.uid, now))
+    connection.execute(
+        _DELIVER if in_ledger else _REQUEST,
+        {
+            "delivery": delivery_id,
+            "order": order.pk,
+            "order_no": order.order_no,
+            "game": order.game_id,
+            "environment": order.environment,
+            "uid": order.uid,
+            "zone_id": order.zone_id,
+            "role_id": order.role_id,
+            "mode": order.fulfilment_mode,
+            "state": order.delivery_state,
+            "now": now,
+            "delivered_at": order.delivered_at,
+            "kind": kind.value,
+            "facts": _timeline_facts(delivery_id, order),
+            "items": [line["item"] for line in order.contents],
+            "quantities": [line["quantity"] for line in order.contents],
+            "bonuses": [line["bonus"] for line in order.contents],
+        },
+    )
     data = order_document(order)
     following = telling.ORDER_DELIVERED if in_ledger else telling.DELIVERY_REQUESTED
     telling.tell(

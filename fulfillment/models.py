@@ -3,7 +3,6 @@
 Players, items, the goods ledger, deliveries, webhooks to the game server. Knows no payment provider.
 """
 
-
 import pgtrigger
 from django.db import models
 from django.db.models import F, Q
@@ -27,16 +26,12 @@ class DeliveryPolicy(models.Model):
     """How one game wants its goods delivered. A game without a row uses the ledger."""
 
     game = models.OneToOneField(Game, models.CASCADE, related_name="delivery_policy", verbose_name=_("game"))
-    mode = models.CharField(
-        _("who holds the goods"), max_length=12, choices=DeliveryMode, default=DeliveryMode.LEDGER
-    )
+    mode = models.CharField(_("who holds the goods"), max_length=12, choices=DeliveryMode, default=DeliveryMode.LEDGER)
 
     class Meta:
         verbose_name = _("delivery policy")
         verbose_name_plural = _("delivery policies")
-        constraints = [
-            models.CheckConstraint(name="delivery_mode_known", condition=Q(mode__in=DeliveryMode.values))
-        ]
+        constraints = [models.CheckConstraint(name="delivery_mode_known", condition=Q(mode__in=DeliveryMode.values))]
 
     def __str__(self) -> str:
         return self.mode
@@ -97,9 +92,7 @@ class ProductGrant(models.Model):
         verbose_name_plural = _("product grants")
         constraints = [
             models.UniqueConstraint(name="grant_once_per_item", fields=("product", "item")),
-            models.CheckConstraint(
-                name="grant_gives_something", condition=Q(quantity__gt=0) | Q(bonus__gt=0)
-            ),
+            models.CheckConstraint(name="grant_gives_something", condition=Q(quantity__gt=0) | Q(bonus__gt=0)),
         ]
 
     def __str__(self) -> str:
@@ -119,9 +112,7 @@ class Delivery(models.Model):
     """The goods of one paid order on their way to one player. At most one live delivery per order (I-01)."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    order = models.ForeignKey(
-        Order, models.PROTECT, related_name="deliveries", verbose_name=_("order"), db_index=False
-    )
+    order = models.ForeignKey(Order, models.PROTECT, related_name="deliveries", verbose_name=_("order"), db_index=False)
     order_no = models.CharField(_("order number"), max_length=32)
     player = models.ForeignKey(
         Player, models.PROTECT, related_name="deliveries", verbose_name=_("player"), db_index=False
@@ -142,9 +133,7 @@ class Delivery(models.Model):
             models.UniqueConstraint(
                 name="delivery_one_live_per_order", fields=("order",), condition=~Q(state="revoked")
             ),
-            models.CheckConstraint(
-                name="delivery_state_known", condition=Q(state__in=DeliveryStatus.values)
-            ),
+            models.CheckConstraint(name="delivery_state_known", condition=Q(state__in=DeliveryStatus.values)),
             models.CheckConstraint(
                 name="delivery_delivered_has_time",
                 condition=~Q(state="delivered") | Q(delivered_at__isnull=False),
@@ -236,8 +225,7 @@ class LedgerEntry(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="ledger_player_account_has_player",
-                condition=Q(account="player", player__isnull=False)
-                | (~Q(account="player") & Q(player__isnull=True)),
+                condition=Q(account="player", player__isnull=False) | (~Q(account="player") & Q(player__isnull=True)),
             ),
             models.CheckConstraint(name="ledger_moves_something", condition=~Q(paid=0, free=0)),
         ]
@@ -443,9 +431,7 @@ class WebhookMessage(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                "endpoint", "next_attempt_at", "id", name="message_due", condition=Q(state="waiting")
-            ),
+            models.Index("endpoint", "next_attempt_at", "id", name="message_due", condition=Q(state="waiting")),
             models.Index("endpoint", "id", name="message_parked", condition=Q(state="parked")),
         ]
 
@@ -456,9 +442,7 @@ class WebhookMessage(models.Model):
 class WebhookAttempt(models.Model):
     """One try to tell an endpoint: what it answered and how long it took."""
 
-    message = models.ForeignKey(
-        WebhookMessage, models.CASCADE, related_name="tries", verbose_name=_("message")
-    )
+    message = models.ForeignKey(WebhookMessage, models.CASCADE, related_name="tries", verbose_name=_("message"))
     at = models.DateTimeField(_("when"))
     duration_ms = models.PositiveIntegerField(_("took, ms"))
     status = models.PositiveSmallIntegerField(_("HTTP status"), null=True)
@@ -471,5 +455,3 @@ class WebhookAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.status or self.error}"
-
-

@@ -50,9 +50,7 @@ def accounts_due(*, now: datetime) -> list[int]:
 def claim_due(*, account_id: int, limit: int, now: datetime) -> list[int]:
     """Take up to `limit` due attempts of one account; no other worker gets them while the lease runs."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CLAIM, {"account": account_id, "now": now, "limit": limit, "leased_until": now + _LEASE}
-        )
+        cursor.execute(_CLAIM, {"account": account_id, "now": now, "limit": limit, "leased_until": now + _LEASE})
         return [pk for (pk,) in cursor.fetchall()]
 
 
@@ -137,4 +135,3 @@ def report_client_result(*, order: Order, result: str, detail: str, actor: str, 
     attempts.update(queries=0, next_query_at=now + timedelta(seconds=settings.QUERY_LADDER_S[0]))
     for attempt in attempts.order_by("-pk")[:3]:
         ask_provider(attempt, actor="client result")
-

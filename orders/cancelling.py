@@ -77,5 +77,3 @@ def expire_orders(*, now: datetime, limit: int = 200) -> int:
 
 def _paid() -> Problem:
     return Problem(409, "order_paid", "This order has been paid.")
-
-

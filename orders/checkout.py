@@ -31,7 +31,6 @@ from django.views.decorators.http import require_http_methods
 
 from channels_app.providers.base import PayKind
 from orders.asking import report_client_result
-from orders.attempts import open_payment
 from orders.authentication import GameClient, peer_address, read_client_token
 from orders.cancelling import cancel_order
 from orders.checkout_methods import (
@@ -45,6 +44,7 @@ from orders.checkout_methods import (
     web_address,
 )
 from orders.models import CancelReason, DeliveryState, Game, Order, OrderState, Payment, PaymentAttempt
+from orders.opening import open_payment
 from orders.ordering import methods_of
 from orders.problems import Problem, problem_of
 from orders.reading import visible_order
@@ -227,7 +227,7 @@ def _device(visit: Visit) -> Device:
 def _choices(visit: Visit) -> list[Choice]:
     return choices_on(
         _device(visit),
-        [offered["method"] for offered in methods_of(visit.order)],
+        methods_of(visit.order),
         openid=visit.openid,
         # The address the player pays from: WeChat Pay compares it with the one its own page is opened from.
         client_ip=peer_address(visit.request),

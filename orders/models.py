@@ -109,9 +109,7 @@ class ProductPrice(models.Model):
         verbose_name = _("price")
         verbose_name_plural = _("prices")
         constraints = [
-            models.UniqueConstraint(
-                name="price_once", fields=("product", "currency", "channel"), nulls_distinct=False
-            ),
+            models.UniqueConstraint(name="price_once", fields=("product", "currency", "channel"), nulls_distinct=False),
             models.CheckConstraint(name="price_positive", condition=Q(amount_minor__gt=0)),
         ]
 
@@ -170,9 +168,7 @@ class Order(models.Model):
     uid = models.CharField(_("player"), max_length=64)
     zone_id = models.CharField(_("zone"), max_length=64, blank=True)
     role_id = models.CharField(_("role"), max_length=64, blank=True)
-    product = models.ForeignKey(
-        Product, models.PROTECT, related_name="+", verbose_name=_("product"), db_index=False
-    )
+    product = models.ForeignKey(Product, models.PROTECT, related_name="+", verbose_name=_("product"), db_index=False)
     product_code = models.CharField(_("product"), max_length=64)
     product_name = models.CharField(_("product name"), max_length=100)
     quantity = models.PositiveIntegerField(_("quantity"))
@@ -180,17 +176,13 @@ class Order(models.Model):
     currency = models.CharField(_("currency"), max_length=3)
     contents = models.JSONField(_("contents"))
     fulfilment_mode = models.CharField(_("who holds the goods"), max_length=12)
-    channel = models.ForeignKey(
-        Channel, models.PROTECT, related_name="+", verbose_name=_("channel"), db_index=False
-    )
+    channel = models.ForeignKey(Channel, models.PROTECT, related_name="+", verbose_name=_("channel"), db_index=False)
     channel_code = models.CharField(_("channel"), max_length=32)
     client_ip = models.CharField(_("player's address"), max_length=45, blank=True)
     attach = models.CharField(_("attached"), max_length=128, blank=True)
     state = models.CharField(_("payment"), max_length=10, choices=OrderState, default=OrderState.PENDING)
     cancel_reason = models.CharField(_("cancelled because"), max_length=10, choices=CancelReason, blank=True)
-    delivery_state = models.CharField(
-        _("delivery"), max_length=10, choices=DeliveryState, default=DeliveryState.NONE
-    )
+    delivery_state = models.CharField(_("delivery"), max_length=10, choices=DeliveryState, default=DeliveryState.NONE)
     method = models.CharField(_("payment method"), max_length=30, blank=True)
     transaction_id = models.CharField(_("provider transaction"), max_length=64, blank=True)
     refunded_minor = models.PositiveBigIntegerField(_("refunded in minor units"), default=0)
@@ -216,12 +208,8 @@ class Order(models.Model):
             models.CheckConstraint(
                 name="order_delivery_state_known", condition=Q(delivery_state__in=DeliveryState.values)
             ),
-            models.CheckConstraint(
-                name="order_environment_known", condition=Q(environment__in=Environment.values)
-            ),
-            models.CheckConstraint(
-                name="order_amount_positive", condition=Q(amount_minor__gt=0, quantity__gt=0)
-            ),
+            models.CheckConstraint(name="order_environment_known", condition=Q(environment__in=Environment.values)),
+            models.CheckConstraint(name="order_amount_positive", condition=Q(amount_minor__gt=0, quantity__gt=0)),
             models.CheckConstraint(
                 name="order_refunds_within_amount", condition=Q(refunded_minor__lte=F("amount_minor"))
             ),
@@ -233,10 +221,7 @@ class Order(models.Model):
                     & ~Q(transaction_id="")
                     & ~Q(method="")
                 )
-                | (
-                    ~Q(state=OrderState.PAID)
-                    & Q(paid_at__isnull=True, settled_at__isnull=True, transaction_id="")
-                ),
+                | (~Q(state=OrderState.PAID) & Q(paid_at__isnull=True, settled_at__isnull=True, transaction_id="")),
             ),
             # Goods never move before the money.
             models.CheckConstraint(
@@ -251,8 +236,7 @@ class Order(models.Model):
             ),
             models.CheckConstraint(
                 name="order_cancelled_is_complete",
-                condition=~Q(state=OrderState.CANCELLED)
-                | (Q(cancelled_at__isnull=False) & ~Q(cancel_reason="")),
+                condition=~Q(state=OrderState.CANCELLED) | (Q(cancelled_at__isnull=False) & ~Q(cancel_reason="")),
             ),
         ]
         indexes = [
@@ -263,9 +247,7 @@ class Order(models.Model):
             BrinIndex("created_at", name="order_created", autosummarize=True),
             models.Index("expires_at", name="order_expiring", condition=Q(state=OrderState.PENDING)),
             models.Index("transaction_id", name="order_transaction", condition=~Q(transaction_id="")),
-            models.Index(
-                "game", "id", name="order_undelivered", condition=Q(delivery_state__in=("pending", "parked"))
-            ),
+            models.Index("game", "id", name="order_undelivered", condition=Q(delivery_state__in=("pending", "parked"))),
         ]
         triggers = [
             # I-22, I-23: only the edges of ORDER_TRANSITIONS, whoever writes.
@@ -397,9 +379,7 @@ class Payment(models.Model):
             models.UniqueConstraint(name="payment_booked_once", fields=("account", "transaction_id")),
             # I-05: a player can pay one order twice through two providers. Both payments are kept; only one
             # may count towards the order, the other waits for its refund.
-            models.UniqueConstraint(
-                name="payment_one_applied_per_order", fields=("order",), condition=Q(applied=True)
-            ),
+            models.UniqueConstraint(name="payment_one_applied_per_order", fields=("order",), condition=Q(applied=True)),
             models.CheckConstraint(
                 name="payment_applied_or_held",
                 condition=Q(applied=True, hold_reason="", order__isnull=False)
@@ -486,12 +466,8 @@ class Case(models.Model):
     environment = models.CharField(_("environment"), max_length=10, choices=Environment)
     game = models.ForeignKey(Game, models.PROTECT, null=True, related_name="+", verbose_name=_("game"))
     order = models.ForeignKey(Order, models.PROTECT, null=True, related_name="cases", verbose_name=_("order"))
-    payment = models.ForeignKey(
-        Payment, models.PROTECT, null=True, related_name="cases", verbose_name=_("payment")
-    )
-    account = models.ForeignKey(
-        MerchantAccount, models.PROTECT, null=True, related_name="+", verbose_name=_("account")
-    )
+    payment = models.ForeignKey(Payment, models.PROTECT, null=True, related_name="cases", verbose_name=_("payment"))
+    account = models.ForeignKey(MerchantAccount, models.PROTECT, null=True, related_name="+", verbose_name=_("account"))
     amount_minor = models.BigIntegerField(_("amount in minor units"), null=True)
     currency = models.CharField(_("currency"), max_length=3, blank=True)
     detail = models.CharField(_("detail"), max_length=300, blank=True)

@@ -149,5 +149,3 @@ def _headers(request: HttpRequest) -> dict[str, str]:
     }
     headers["content-type"] = request.META.get("CONTENT_TYPE", "")
     return headers
-
-

@@ -1,11 +1,12 @@
 """Making an order: price and contents from the catalogue, one order per reference of the game, for ever.
 
-Hot path: two round trips and one commit. The first asks for everything that is needed, the second writes.
+Hot path: two round trips and one commit. The first asks for everything that is needed (and counts the request), the
+second writes.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,34 +15,39 @@ from django.conf import settings
 
 from channels_app.providers import METHODS
 from orders.authentication import GameServer
-from orders.fulfilment import fulfilment
+from orders.fulfilment import Promise, fulfilment
 from orders.limits import COUNT
 from orders.models import DeliveryState, EventKind, Order, OrderState
 from orders.order_numbers import new_order_no
 from orders.problems import Problem
 from orders.settling import ORDER_COLUMNS, order_from_record
-from orders.sql import pipelined_transaction, raw_connection, retrying
+from orders.sql import only_row, raw_connection, retrying
 
+_METHODS = """
+    SELECT offered.method FROM channels_app_channelmethod offered
+    JOIN channels_app_merchantaccount account ON account.id = offered.account_id AND account.state = 'active'
+    WHERE offered.channel_id = {channel} AND offered.environment = {environment} AND offered.is_enabled
+    ORDER BY offered.position, offered.id
+"""
+METHODS_OFFERED = _METHODS.format(channel="%s", environment="%s")
 # The price for the channel, else the general one; without a wanted currency the channel's own comes first.
-_CATALOGUE = """
-    SELECT clock_timestamp(), channel.id, product.id, product.name, price.amount_minor, price.currency
-    FROM (SELECT 1) AS one
-    LEFT JOIN channels_app_channel channel ON channel.code = %(channel)s AND channel.is_active
+_ASK = f"""
+    WITH counted AS ({COUNT})
+    SELECT counted.count, clock_timestamp(), ARRAY({_METHODS.format(channel="channel.id", environment="%s")}),
+           channel.id, product.id, product.name, price.amount_minor, price.currency,
+           {", ".join(f"before.{name}" for name in ORDER_COLUMNS)}
+    FROM counted
+    LEFT JOIN orders_order before ON before.game_id = %s AND before.client_ref = %s
+    LEFT JOIN channels_app_channel channel ON channel.code = %s AND channel.is_active
     LEFT JOIN orders_product product
-        ON product.game_id = %(game)s AND product.product_id = %(product)s AND product.is_active
+        ON product.game_id = %s AND product.product_id = %s AND product.is_active
     LEFT JOIN LATERAL (
         SELECT p.amount_minor, p.currency FROM orders_productprice p
         WHERE p.product_id = product.id AND (p.channel_id = channel.id OR p.channel_id IS NULL)
-          AND (%(currency)s = '' OR p.currency = %(currency)s)
+          AND p.currency = coalesce(%s, p.currency)
         ORDER BY p.channel_id IS NULL, p.currency <> 'CNY', p.currency LIMIT 1
     ) price ON true
-"""
-METHODS_OFFERED = """
-    SELECT offered.method FROM channels_app_channelmethod offered
-    JOIN channels_app_merchantaccount account ON account.id = offered.account_id AND account.state = 'active'
-    WHERE offered.channel_id = %s AND offered.environment = %s AND offered.is_enabled
-    ORDER BY offered.position, offered.id
-"""
+"""  # noqa: S608  # column names of our own model
 _BY_CLIENT_REF = f"SELECT {', '.join(ORDER_COLUMNS)} FROM orders_order WHERE game_id = %s AND client_ref = %s"  # noqa: S608
 _INSERTED = tuple(name for name in ORDER_COLUMNS if name != "id")
 _INSERT = f"""
@@ -55,9 +61,8 @@ _INSERT = f"""
 
 
 class _Offer(NamedTuple):
-    """What the catalogue answers, in the order of _CATALOGUE's columns. `now` is the database's clock."""
+    """What the catalogue answers, in the order of _ASK's columns."""
 
-    now: datetime
     channel_id: int
     product_id: int
     product_name: str
@@ -87,81 +92,102 @@ class OrderRequest:
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
-def create_order(*, game: GameServer, request: OrderRequest) -> tuple[Order, bool]:
-    """Make the order, or find the one made for this `client_ref` before. Returns (order, made now).
+class MadeOrder(NamedTuple):
+    """An order, whether it was made just now, and the methods its channel offers for it."""
+
+    order: Order
+    is_new: bool
+    methods: Sequence[str]
+
+
+def create_order(*, game: GameServer, request: OrderRequest) -> MadeOrder:
+    """Make the order, or find the one made for this `client_ref` before.
 
     Raises Problem: unknown_product, unknown_channel, no_price, client_ref_conflict, too_many_orders.
     """
     return retrying(lambda: _create(game, request))
 
 
-def _create(game: GameServer, request: OrderRequest) -> tuple[Order, bool]:
+def _create(game: GameServer, request: OrderRequest) -> MadeOrder:
+    raw = raw_connection()
     digest = request.sha256()
-    with pipelined_transaction() as raw:
-        before = raw.execute(_BY_CLIENT_REF, (game.game_id, request.client_ref))
-        counted = raw.execute(COUNT, (f"order:{game.game_id}:{game.environment}:{request.uid}",))
-        catalogue = raw.execute(
-            _CATALOGUE,
-            {
-                "channel": request.channel_id, "game": game.game_id, "product": request.product_id,
-                "currency": request.currency,
-            },
+    with raw.pipeline():
+        asked = raw.execute(
+            _ASK,
+            (
+                f"order:{game.game_id}:{game.environment}:{request.uid}", game.environment, game.game_id,
+                request.client_ref, request.channel_id, game.game_id, request.product_id, request.currency or None,
+            ),
         )  # fmt: skip
         promised = fulfilment().promise(
             raw, game_id=game.game_id, product_code=request.product_id, quantity=request.quantity
         )
-        existing = before.fetchone()
-        if existing is not None:
-            return _the_same(order_from_record(list(existing)), game, digest), False
-        _refuse_flood(counted.fetchone())
-        offer = _on_sale(request, catalogue.fetchone())
-        now, promise = offer.now, promised()
-        amount = offer.price_minor * request.quantity
-        if amount > MOST_MINOR:
-            raise Problem(400, "amount_too_large", "Such an order is beyond what a payment can carry.")
-        order = Order(
-            order_no=new_order_no(now=now, time_zone=game.time_zone),
-            game_id=game.game_id,
-            game_code=game.game_code,
-            environment=game.environment,
-            client_ref=request.client_ref,
-            request_sha256=digest,
-            uid=request.uid,
-            zone_id=request.zone_id,
-            role_id=request.role_id,
-            product_id=offer.product_id,
-            product_code=request.product_id,
-            product_name=offer.product_name,
-            quantity=request.quantity,
-            amount_minor=amount,
-            currency=offer.currency,
-            contents=list(promise.contents),
-            fulfilment_mode=promise.mode,
-            channel_id=offer.channel_id,
-            channel_code=request.channel_id,
-            client_ip=request.client_ip,
-            attach=request.attach,
-            state=OrderState.PENDING,
-            delivery_state=DeliveryState.NONE,
-            created_at=now,
-            expires_at=now + timedelta(seconds=request.expires_in_s or settings.ORDER_EXPIRES_S),
+    count, now, methods, *rest = only_row(asked)
+    catalogue, existing = rest[: len(_Offer._fields)], rest[len(_Offer._fields) :]
+    if existing[0] is not None:
+        return MadeOrder(_the_same(order_from_record(existing), game, digest), is_new=False, methods=methods)
+    _refuse_flood(count)
+    order = _new_order(game, request, _on_sale(request, catalogue), promised(), now, digest)
+    # One statement, so one transaction: the order and the first line of its timeline.
+    made = raw.execute(_INSERT, (*_values(order), game.actor)).fetchone()
+    if made is None:  # a twin with the same reference committed first
+        twin = raw.execute(_BY_CLIENT_REF, (game.game_id, request.client_ref))
+        return MadeOrder(
+            _the_same(order_from_record(list(only_row(twin))), game, digest), is_new=False, methods=methods
         )
-        made = raw.execute(_INSERT, (*_values(order), game.actor)).fetchone()
-        if made is None:  # a twin with the same reference committed first
-            twin = raw.execute(_BY_CLIENT_REF, (game.game_id, request.client_ref)).fetchone()
-            return _the_same(order_from_record(list(twin or ())), game, digest), False
-        order.pk = made[0]
-    return order, True
+    order.pk = made[0]
+    return MadeOrder(order, is_new=True, methods=methods)
+
+
+def _new_order(
+    game: GameServer, request: OrderRequest, offer: _Offer, promise: Promise, now: datetime, digest: str
+) -> Order:
+    """The order as it will be inserted. `now` is the database's clock."""
+    amount = offer.price_minor * request.quantity
+    if amount > MOST_MINOR:
+        raise Problem(400, "amount_too_large", "Such an order is beyond what a payment can carry.")
+    return Order(
+        order_no=new_order_no(now=now, time_zone=game.time_zone),
+        game_id=game.game_id,
+        game_code=game.game_code,
+        environment=game.environment,
+        client_ref=request.client_ref,
+        request_sha256=digest,
+        uid=request.uid,
+        zone_id=request.zone_id,
+        role_id=request.role_id,
+        product_id=offer.product_id,
+        product_code=request.product_id,
+        product_name=offer.product_name,
+        quantity=request.quantity,
+        amount_minor=amount,
+        currency=offer.currency,
+        contents=list(promise.contents),
+        fulfilment_mode=promise.mode,
+        channel_id=offer.channel_id,
+        channel_code=request.channel_id,
+        client_ip=request.client_ip,
+        attach=request.attach,
+        state=OrderState.PENDING,
+        delivery_state=DeliveryState.NONE,
+        created_at=now,
+        expires_at=now + timedelta(seconds=request.expires_in_s or settings.ORDER_EXPIRES_S),
+    )
 
 
 # The largest order: a hundred million yuan, Alipay's own limit (alipay.trade.*, total_amount).
 MOST_MINOR = 100_000_000_00
 
 
-def methods_of(order: Order) -> list[dict[str, Any]]:
-    """The ways to pay this order on its channel, in the channel's order."""
+def methods_of(order: Order) -> list[str]:
+    """The methods this order's channel offers, in the channel's order."""
     rows = raw_connection().execute(METHODS_OFFERED, (order.channel_id, order.environment)).fetchall()
-    return [method_document(code) for (code,) in rows if order.currency in METHODS[code].currencies]
+    return payable_by(order, [code for (code,) in rows])
+
+
+def payable_by(order: Order, methods: Iterable[str]) -> list[str]:
+    """Those of the methods that take the order's currency."""
+    return [code for code in methods if order.currency in METHODS[code].currencies]
 
 
 def method_document(code: str) -> dict[str, Any]:
@@ -177,14 +203,12 @@ def _values(order: Order) -> list[Any]:
 
 def _the_same(order: Order, game: GameServer, digest: str) -> Order:
     if order.request_sha256 != digest or order.environment != game.environment:
-        raise Problem(
-            409, "client_ref_conflict", f"client_ref was used before, for another order ({order.order_no})."
-        )
+        raise Problem(409, "client_ref_conflict", f"client_ref was used before, for another order ({order.order_no}).")
     return order
 
 
-def _refuse_flood(counted: tuple[int] | None) -> None:
-    if counted is not None and counted[0] > settings.ORDERS_PER_PLAYER_PER_MINUTE:
+def _refuse_flood(count: int) -> None:
+    if count > settings.ORDERS_PER_PLAYER_PER_MINUTE:
         raise Problem(
             429,
             "too_many_orders",
@@ -193,12 +217,12 @@ def _refuse_flood(counted: tuple[int] | None) -> None:
         )
 
 
-def _on_sale(request: OrderRequest, row: tuple[Any, ...] | None) -> _Offer:
-    now, channel, product, name, price, currency = row or (None,) * 6
+def _on_sale(request: OrderRequest, catalogue: Sequence[Any]) -> _Offer:
+    channel, product, _, price, _ = catalogue
     if channel is None:
         raise Problem(400, "unknown_channel", f"There is no channel {request.channel_id!r} on sale.")
     if product is None:
         raise Problem(400, "unknown_product", f"There is no product {request.product_id!r} on sale.")
     if price is None:
         raise Problem(400, "no_price", "This product has no price for this channel and currency.")
-    return _Offer(now, channel, product, name, price, currency)
+    return _Offer(*catalogue)

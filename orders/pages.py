@@ -19,9 +19,7 @@ DEFAULT_SIZE = 50
 LARGEST_SIZE = 200
 
 
-def newest_first(
-    request: Request, rows: QuerySet[_M], document: Callable[[_M], dict[str, Any]]
-) -> Response:
+def newest_first(request: Request, rows: QuerySet[_M], document: Callable[[_M], dict[str, Any]]) -> Response:
     """One page of rows by descending primary key. Query: `cursor` (from next/previous), `limit`."""
     size = page_size(request)
     direction, key = _read(request.query_params.get("cursor", ""), rows)

@@ -75,9 +75,7 @@ def busy() -> Problem:
 
 def plain_response(problem: Problem) -> HttpResponse:
     """A problem outside DRF (middleware, URL resolver)."""
-    return JsonResponse(
-        problem.document(), status=problem.status, content_type=CONTENT_TYPE, headers=problem.headers
-    )
+    return JsonResponse(problem.document(), status=problem.status, content_type=CONTENT_TYPE, headers=problem.headers)
 
 
 _DRF_CODES: Mapping[type[exceptions.APIException], str] = {
@@ -125,6 +123,4 @@ def problem_of(error: BaseException) -> Problem:
 def answer_exception(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's exception handler (settings.REST_FRAMEWORK)."""
     problem = problem_of(error)
-    return Response(
-        problem.document(), status=problem.status, headers=problem.headers, content_type=CONTENT_TYPE
-    )
+    return Response(problem.document(), status=problem.status, headers=problem.headers, content_type=CONTENT_TYPE)

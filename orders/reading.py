@@ -1,6 +1,5 @@
 """Reading orders: the status read of the hot path, and lists."""
 
-
 from orders.authentication import Caller, GameServer
 from orders.models import Order
 from orders.problems import not_found
@@ -23,5 +22,3 @@ def visible_order(order_no: str, caller: Caller) -> Order:
     if not visible:
         raise not_found("order")
     return order
-
-

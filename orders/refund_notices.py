@@ -15,9 +15,7 @@ from orders.timeline import record
 def note_refund(*, account: MerchantAccount, notice: RefundNotice, actor: str, now: datetime) -> None:
     """Record a genuine refund notice. Repeats of one refund open one case."""
     payment = (
-        Payment.objects.select_related("order")
-        .filter(account=account, transaction_id=notice.transaction_id)
-        .first()
+        Payment.objects.select_related("order").filter(account=account, transaction_id=notice.transaction_id).first()
     )
     attempt = (
         PaymentAttempt.objects.select_related("order").filter(account=account, attempt_no=notice.attempt_no).first()

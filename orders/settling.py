@@ -71,17 +71,18 @@ _PAYMENT = """
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 # `CASE` leaves other attempts of the order to the worker, which closes them at the provider at once.
-_ATTEMPTS_PAID = """
-    UPDATE orders_paymentattempt
-    SET state = CASE WHEN id = %(paid)s THEN 'paid' ELSE state END,
-        next_query_at = CASE WHEN id = %(paid)s OR next_query_at IS NULL THEN NULL ELSE %(now)s END
-    WHERE order_id = %(order)s
-"""
 _ORDER_PAID = """
+    WITH attempts AS (
+        UPDATE orders_paymentattempt
+        SET state = CASE WHEN id = %(attempt)s THEN 'paid' ELSE state END,
+            next_query_at = CASE WHEN id = %(attempt)s OR next_query_at IS NULL THEN NULL ELSE %(now)s END
+        WHERE order_id = %(order)s
+    )
     UPDATE orders_order
-    SET state = 'paid', method = %s, transaction_id = %s, paid_at = %s, settled_at = %s, delivery_state = %s,
-        delivered_at = %s, version = version + 1
-    WHERE id = %s
+    SET state = 'paid', method = %(method)s, transaction_id = %(transaction)s, paid_at = %(paid_at)s,
+        settled_at = %(now)s, delivery_state = %(delivery_state)s, delivered_at = %(delivered_at)s,
+        version = version + 1
+    WHERE id = %(order)s
 """
 _EVENT = "INSERT INTO orders_orderevent (order_id, kind, at, actor, data) VALUES (%s, %s, %s, %s, %s)"
 
@@ -172,9 +173,17 @@ def _apply(
     fulfilment().on_order_paid(raw, order=order, now=now)
     raw.execute(
         _ORDER_PAID,
-        (method, payment.transaction_id, payment.paid_at, now, order.delivery_state, order.delivered_at, order.pk),
-    )  # fmt: skip
-    raw.execute(_ATTEMPTS_PAID, {"paid": attempt_id, "order": order.pk, "now": now})
+        {
+            "attempt": attempt_id,
+            "order": order.pk,
+            "method": method,
+            "transaction": payment.transaction_id,
+            "paid_at": payment.paid_at,
+            "now": now,
+            "delivery_state": order.delivery_state,
+            "delivered_at": order.delivered_at,
+        },
+    )
 
 
 def _hold(

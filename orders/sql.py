@@ -51,6 +51,14 @@ def pipelined_transaction() -> Iterator[psycopg.Connection[Any]]:
         raise
 
 
+def only_row(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The row of a query that always has one. Raises LookupError."""
+    row = cursor.fetchone()
+    if row is None:
+        raise LookupError("a query that always has a row has none")
+    return row
+
+
 def retrying(work: Callable[[], _T]) -> _T:
     """Run a whole transaction again (three times at most) when PostgreSQL chose it as a deadlock's victim."""
     for attempt in range(1, _TRIES + 1):

@@ -115,5 +115,3 @@ def _safely(chore: Chore) -> None:
         chore()
     except Exception:  # the worker must outlive any one row
         logger.exception("a chore of the worker failed; it is tried again")
-
-

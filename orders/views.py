@@ -16,7 +16,6 @@ from channels_app.models import Channel
 from channels_app.providers import METHODS
 from orders import serializers as shapes
 from orders.asking import CLIENT_RESULTS, report_client_result
-from orders.attempts import needed_inputs, open_payment
 from orders.authentication import GameClient, client_token, either, game_server
 from orders.cancelling import cancel_order
 from orders.documents import client_document, order_document
@@ -24,7 +23,8 @@ from orders.filters import OrderFilter, filtered, refuse_unknown
 from orders.idempotency import once
 from orders.models import CancelReason, Order, Product, Scope
 from orders.openapi import IDEMPOTENCY_KEY, filters_of, page_of, problems
-from orders.ordering import OrderRequest, create_order, method_document, methods_of
+from orders.opening import needed_inputs, open_payment
+from orders.ordering import MadeOrder, OrderRequest, create_order, method_document, payable_by
 from orders.pages import newest_first
 from orders.parsing import Fields, body_of
 from orders.reading import visible_order
@@ -58,8 +58,8 @@ class Orders(APIView):
         game = game_server(request, Scope.ORDERS)
 
         def work() -> Response:
-            order, made = create_order(game=game, request=_order_request(body_of(request)))
-            return Response(created_document(order), status=201 if made else 200)
+            made = create_order(game=game, request=_order_request(body_of(request)))
+            return Response(created_document(made), status=201 if made.is_new else 200)
 
         return once(request, game, work)
 
@@ -218,15 +218,16 @@ class Channels(APIView):
 
 
 # --- answers ----------------------------------------------------------------------------------------------
-def created_document(order: Order) -> dict[str, Any]:
+def created_document(made: MadeOrder) -> dict[str, Any]:
     """The answer to creating an order: the order, and all a client needs to pay it."""
+    order = made.order
     token = client_token(order_no=order.order_no, expires_at=order.expires_at)
     return {
         **order_document(order),
         "client_token": token,
         "checkout_url": f"{settings.PUBLIC_BASE_URL}/checkout/{order.order_no}?token={token}",
         "stream_url": f"{settings.STREAM_BASE_URL}/api/v1/orders/{order.order_no}/stream",
-        "methods": methods_of(order),
+        "methods": [method_document(code) for code in payable_by(order, made.methods)],
     }
 
 

@@ -103,11 +103,11 @@ def _account(provider: str) -> MerchantAccount:
 def _ready_checkout() -> str:
     game = Game.objects.get(code=GAME)
     caller = GameServer(0, game.pk, game.code, game.time_zone, Environment.SANDBOX, ())
-    order, _ = create_order(
+    made = create_order(
         game=caller,
         request=OrderRequest(
             client_ref=f"welcome-{secrets.token_hex(6)}", uid="10086", role_id="听雪", zone_id="3",
             product_id="gems_60", channel_id=next(iter(CHANNELS)), expires_in_s=24 * 3600,
         ),
     )  # fmt: skip
-    return str(created_document(order)["checkout_url"])
+    return str(created_document(made)["checkout_url"])

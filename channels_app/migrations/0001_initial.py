@@ -7,101 +7,239 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Channel',
+            name="Channel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.SlugField(max_length=32, unique=True, verbose_name='code')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code", models.SlugField(max_length=32, unique=True, verbose_name="code")),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
             ],
             options={
-                'verbose_name': 'channel',
-                'verbose_name_plural': 'channels',
+                "verbose_name": "channel",
+                "verbose_name_plural": "channels",
             },
         ),
         migrations.CreateModel(
-            name='MerchantAccount',
+            name="MerchantAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('provider', models.CharField(max_length=20, verbose_name='provider')),
-                ('code', models.SlugField(max_length=40, unique=True, verbose_name='code')),
-                ('environment', models.CharField(choices=[('production', 'production'), ('sandbox', 'sandbox')], max_length=10, verbose_name='environment')),
-                ('state', models.CharField(choices=[('active', 'active'), ('draining', 'draining'), ('closed', 'closed')], default='active', max_length=10, verbose_name='state')),
-                ('credentials_sealed', models.BinaryField()),
-                ('credentials_version', models.PositiveIntegerField(default=0, verbose_name='credentials version')),
-                ('summary', models.JSONField(default=dict, verbose_name='summary')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("provider", models.CharField(max_length=20, verbose_name="provider")),
+                ("code", models.SlugField(max_length=40, unique=True, verbose_name="code")),
+                (
+                    "environment",
+                    models.CharField(
+                        choices=[("production", "production"), ("sandbox", "sandbox")],
+                        max_length=10,
+                        verbose_name="environment",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("active", "active"), ("draining", "draining"), ("closed", "closed")],
+                        default="active",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("credentials_sealed", models.BinaryField()),
+                ("credentials_version", models.PositiveIntegerField(default=0, verbose_name="credentials version")),
+                ("summary", models.JSONField(default=dict, verbose_name="summary")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
             ],
             options={
-                'verbose_name': 'merchant account',
-                'verbose_name_plural': 'merchant accounts',
-                'constraints': [models.CheckConstraint(condition=models.Q(('environment__in', ['production', 'sandbox'])), name='account_environment_known'), models.CheckConstraint(condition=models.Q(('state__in', ['active', 'draining', 'closed'])), name='account_state_known')],
+                "verbose_name": "merchant account",
+                "verbose_name_plural": "merchant accounts",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("environment__in", ["production", "sandbox"])),
+                        name="account_environment_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["active", "draining", "closed"])), name="account_state_known"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ChannelMethod',
+            name="ChannelMethod",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('method', models.CharField(max_length=30, verbose_name='payment method')),
-                ('environment', models.CharField(choices=[('production', 'production'), ('sandbox', 'sandbox')], max_length=10, verbose_name='environment')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('position', models.PositiveSmallIntegerField(default=0, verbose_name='position')),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='methods', to='channels_app.channel', verbose_name='channel')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='channels_app.merchantaccount', verbose_name='account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("method", models.CharField(max_length=30, verbose_name="payment method")),
+                (
+                    "environment",
+                    models.CharField(
+                        choices=[("production", "production"), ("sandbox", "sandbox")],
+                        max_length=10,
+                        verbose_name="environment",
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("position", models.PositiveSmallIntegerField(default=0, verbose_name="position")),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="methods",
+                        to="channels_app.channel",
+                        verbose_name="channel",
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="channels_app.merchantaccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'method on a channel',
-                'verbose_name_plural': 'methods on channels',
-                'constraints': [models.UniqueConstraint(fields=('channel', 'environment', 'method'), name='channel_method_once_per_environment')],
+                "verbose_name": "method on a channel",
+                "verbose_name_plural": "methods on channels",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("channel", "environment", "method"), name="channel_method_once_per_environment"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Notification',
+            name="Notification",
             fields=[
-                ('id', models.UUIDField(default=channels_app.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('received_at', models.DateTimeField(verbose_name='received')),
-                ('remote_addr', models.CharField(blank=True, max_length=45, verbose_name='from address')),
-                ('raw_sealed', models.BinaryField()),
-                ('body_sha256', models.CharField(max_length=64, verbose_name='SHA-256 of the body')),
-                ('body_size', models.PositiveIntegerField(verbose_name='size in bytes')),
-                ('verdict', models.CharField(choices=[('received', 'received, not judged yet'), ('applied', 'applied'), ('duplicate', 'duplicate'), ('no_op', 'nothing to do'), ('held', 'held for a person'), ('orphan', 'no such order'), ('foreign', "another merchant's"), ('refused', 'not genuine'), ('unreadable', 'cannot be read now')], default='received', max_length=12, verbose_name='verdict')),
-                ('failed_step', models.CharField(blank=True, max_length=40, verbose_name='failed step')),
-                ('detail', models.CharField(blank=True, max_length=300, verbose_name='detail')),
-                ('attempt_no', models.CharField(blank=True, max_length=64, verbose_name='attempt number')),
-                ('transaction_id', models.CharField(blank=True, max_length=64, verbose_name='provider transaction')),
-                ('judged_at', models.DateTimeField(null=True, verbose_name='judged')),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='channels_app.merchantaccount', verbose_name='account')),
+                (
+                    "id",
+                    models.UUIDField(default=channels_app.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("received_at", models.DateTimeField(verbose_name="received")),
+                ("remote_addr", models.CharField(blank=True, max_length=45, verbose_name="from address")),
+                ("raw_sealed", models.BinaryField()),
+                ("body_sha256", models.CharField(max_length=64, verbose_name="SHA-256 of the body")),
+                ("body_size", models.PositiveIntegerField(verbose_name="size in bytes")),
+                (
+                    "verdict",
+                    models.CharField(
+                        choices=[
+                            ("received", "received, not judged yet"),
+                            ("applied", "applied"),
+                            ("duplicate", "duplicate"),
+                            ("no_op", "nothing to do"),
+                            ("held", "held for a person"),
+                            ("orphan", "no such order"),
+                            ("foreign", "another merchant's"),
+                            ("refused", "not genuine"),
+                            ("unreadable", "cannot be read now"),
+                        ],
+                        default="received",
+                        max_length=12,
+                        verbose_name="verdict",
+                    ),
+                ),
+                ("failed_step", models.CharField(blank=True, max_length=40, verbose_name="failed step")),
+                ("detail", models.CharField(blank=True, max_length=300, verbose_name="detail")),
+                ("attempt_no", models.CharField(blank=True, max_length=64, verbose_name="attempt number")),
+                ("transaction_id", models.CharField(blank=True, max_length=64, verbose_name="provider transaction")),
+                ("judged_at", models.DateTimeField(null=True, verbose_name="judged")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="channels_app.merchantaccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'notification',
-                'verbose_name_plural': 'notifications',
-                'permissions': [('view_raw_notification', 'Can open the raw bytes and headers of a notification')],
-                'indexes': [models.Index(models.F('account'), models.OrderBy(models.F('id'), descending=True), name='notification_newest'), django.contrib.postgres.indexes.BrinIndex(models.F('received_at'), autosummarize=True, name='notification_received'), models.Index(models.F('received_at'), condition=models.Q(('verdict', 'received')), name='notification_unjudged'), models.Index(models.F('account'), models.F('received_at'), condition=models.Q(('verdict', 'refused')), name='notification_refused'), models.Index(models.F('attempt_no'), condition=models.Q(('attempt_no', ''), _negated=True), name='notification_attempt'), models.Index(models.F('transaction_id'), condition=models.Q(('transaction_id', ''), _negated=True), name='notification_transaction')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('verdict__in', ['received', 'applied', 'duplicate', 'no_op', 'held', 'orphan', 'foreign', 'refused', 'unreadable'])), name='notification_verdict_known'), models.CheckConstraint(condition=models.Q(('verdict', 'received'), ('judged_at__isnull', False), _connector='OR'), name='notification_judged_has_time')],
+                "verbose_name": "notification",
+                "verbose_name_plural": "notifications",
+                "permissions": [("view_raw_notification", "Can open the raw bytes and headers of a notification")],
+                "indexes": [
+                    models.Index(
+                        models.F("account"), models.OrderBy(models.F("id"), descending=True), name="notification_newest"
+                    ),
+                    django.contrib.postgres.indexes.BrinIndex(
+                        models.F("received_at"), autosummarize=True, name="notification_received"
+                    ),
+                    models.Index(
+                        models.F("received_at"),
+                        condition=models.Q(("verdict", "received")),
+                        name="notification_unjudged",
+                    ),
+                    models.Index(
+                        models.F("account"),
+                        models.F("received_at"),
+                        condition=models.Q(("verdict", "refused")),
+                        name="notification_refused",
+                    ),
+                    models.Index(
+                        models.F("attempt_no"),
+                        condition=models.Q(("attempt_no", ""), _negated=True),
+                        name="notification_attempt",
+                    ),
+                    models.Index(
+                        models.F("transaction_id"),
+                        condition=models.Q(("transaction_id", ""), _negated=True),
+                        name="notification_transaction",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "verdict__in",
+                                [
+                                    "received",
+                                    "applied",
+                                    "duplicate",
+                                    "no_op",
+                                    "held",
+                                    "orphan",
+                                    "foreign",
+                                    "refused",
+                                    "unreadable",
+                                ],
+                            )
+                        ),
+                        name="notification_verdict_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("verdict", "received"), ("judged_at__isnull", False), _connector="OR"),
+                        name="notification_judged_has_time",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='RefusedTally',
+            name="RefusedTally",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('minute', models.DateTimeField(verbose_name='minute')),
-                ('refused', models.PositiveIntegerField(verbose_name='refused')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='channels_app.merchantaccount', verbose_name='account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("minute", models.DateTimeField(verbose_name="minute")),
+                ("refused", models.PositiveIntegerField(verbose_name="refused")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="channels_app.merchantaccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'refused notifications per minute',
-                'verbose_name_plural': 'refused notifications per minute',
-                'constraints': [models.UniqueConstraint(fields=('account', 'minute'), name='refused_tally_once')],
+                "verbose_name": "refused notifications per minute",
+                "verbose_name_plural": "refused notifications per minute",
+                "constraints": [models.UniqueConstraint(fields=("account", "minute"), name="refused_tally_once")],
             },
         ),
     ]

@@ -123,9 +123,9 @@ class AlipayAdapter:
     methods: ClassVar[Mapping[str, Method]] = {
         method.code: method
         for method in (
-            Method(code="alipay_app", label=_("Alipay (app)"), kind=PayKind.SDK),
-            Method(code="alipay_wap", label=_("Alipay (mobile browser)"), kind=PayKind.REDIRECT),
-            Method(code="alipay_page", label=_("Alipay (computer)"), kind=PayKind.REDIRECT),
+            Method(code="alipay_app", label=_("Alipay (app)"), kind=PayKind.SDK, calls_provider=False),
+            Method(code="alipay_wap", label=_("Alipay (mobile browser)"), kind=PayKind.REDIRECT, calls_provider=False),
+            Method(code="alipay_page", label=_("Alipay (computer)"), kind=PayKind.REDIRECT, calls_provider=False),
             Method(code="alipay_qr", label=_("Alipay (QR code)"), kind=PayKind.QR),
         )
     }

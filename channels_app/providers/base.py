@@ -38,6 +38,7 @@ class Method:
     kind: PayKind
     needs: tuple[str, ...] = ()  # inputs without which the provider refuses: openid, client_ip
     currencies: tuple[str, ...] = ("CNY",)
+    calls_provider: bool = True  # False: opening only signs parameters, nothing is asked of the provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -350,9 +350,7 @@ class WechatPayAdapter:
         at = urlsplit(url)
         target = f"{at.path}?{at.query}" if at.query else at.path
         timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
-        signature = rsa.sign(
-            self._private_key, f"{method}\n{target}\n{timestamp}\n{nonce}\n".encode() + body + b"\n"
-        )
+        signature = rsa.sign(self._private_key, f"{method}\n{target}\n{timestamp}\n{nonce}\n".encode() + body + b"\n")
         return (
             f'{_SCHEMA} mchid="{self._mchid}",nonce_str="{nonce}",signature="{signature}",'
             f'timestamp="{timestamp}",serial_no="{self._serial_no}"'

@@ -27,9 +27,7 @@ class PlatformKey:
 
     def is_valid(self, at: datetime) -> bool:
         """Whether the key may vouch for something said at this time."""
-        return (self.not_before is None or self.not_before <= at) and (
-            self.not_after is None or at <= self.not_after
-        )
+        return (self.not_before is None or self.not_before <= at) and (self.not_after is None or at <= self.not_after)
 
 
 def matching(credentials: Mapping[str, Any], name: str, pattern: str) -> str:

@@ -127,9 +127,7 @@ def proof_of(transaction: Mapping[str, Any], *, given_back: bool = False) -> Pay
     )
 
 
-def refund_answer(
-    refund: Mapping[str, Any], *, refund_no: str, attempt_no: str, transaction_id: str
-) -> RefundAnswer:
+def refund_answer(refund: Mapping[str, Any], *, refund_no: str, attempt_no: str, transaction_id: str) -> RefundAnswer:
     """What an answer says of the refund that was asked about. Raises ProviderUnavailable for another's."""
     asked = {"out_refund_no": refund_no, "out_trade_no": attempt_no, "transaction_id": transaction_id}
     if any(value and refund.get(name) != value for name, value in asked.items()):

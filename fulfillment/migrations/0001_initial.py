@@ -8,346 +8,736 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('orders', '0001_initial'),
+        ("orders", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.UUIDField(default=channels_app.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('order_no', models.CharField(max_length=32, verbose_name='order number')),
-                ('zone_id', models.CharField(blank=True, max_length=64, verbose_name='zone')),
-                ('role_id', models.CharField(blank=True, max_length=64, verbose_name='role')),
-                ('mode', models.CharField(choices=[('ledger', 'our ledger'), ('game_server', 'the game server')], max_length=12, verbose_name='who holds the goods')),
-                ('state', models.CharField(choices=[('pending', 'waiting for the game server'), ('delivered', 'delivered'), ('parked', 'stopped, needs a person'), ('revoked', 'taken back')], max_length=10, verbose_name='state')),
-                ('receipt', models.CharField(blank=True, max_length=200, verbose_name="game's receipt")),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
-                ('order', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='orders.order', verbose_name='order')),
+                (
+                    "id",
+                    models.UUIDField(default=channels_app.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("order_no", models.CharField(max_length=32, verbose_name="order number")),
+                ("zone_id", models.CharField(blank=True, max_length=64, verbose_name="zone")),
+                ("role_id", models.CharField(blank=True, max_length=64, verbose_name="role")),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("ledger", "our ledger"), ("game_server", "the game server")],
+                        max_length=12,
+                        verbose_name="who holds the goods",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "waiting for the game server"),
+                            ("delivered", "delivered"),
+                            ("parked", "stopped, needs a person"),
+                            ("revoked", "taken back"),
+                        ],
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("receipt", models.CharField(blank=True, max_length=200, verbose_name="game's receipt")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("delivered_at", models.DateTimeField(null=True, verbose_name="delivered")),
+                (
+                    "order",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deliveries",
+                        to="orders.order",
+                        verbose_name="order",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
             },
         ),
         migrations.CreateModel(
-            name='GameEvent',
+            name="GameEvent",
             fields=[
-                ('seq', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', models.CharField(max_length=40, unique=True, verbose_name='event')),
-                ('xid', models.BigIntegerField(editable=False)),
-                ('environment', models.CharField(choices=[('production', 'production'), ('sandbox', 'sandbox')], max_length=10, verbose_name='environment')),
-                ('type', models.CharField(max_length=30, verbose_name='type')),
-                ('order_no', models.CharField(blank=True, max_length=32, verbose_name='order number')),
-                ('body', models.TextField(verbose_name='body')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('game', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='orders.game', verbose_name='game')),
+                ("seq", models.BigAutoField(primary_key=True, serialize=False)),
+                ("event_id", models.CharField(max_length=40, unique=True, verbose_name="event")),
+                ("xid", models.BigIntegerField(editable=False)),
+                (
+                    "environment",
+                    models.CharField(
+                        choices=[("production", "production"), ("sandbox", "sandbox")],
+                        max_length=10,
+                        verbose_name="environment",
+                    ),
+                ),
+                ("type", models.CharField(max_length=30, verbose_name="type")),
+                ("order_no", models.CharField(blank=True, max_length=32, verbose_name="order number")),
+                ("body", models.TextField(verbose_name="body")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                (
+                    "game",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="orders.game",
+                        verbose_name="game",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'game event',
-                'verbose_name_plural': 'game events',
+                "verbose_name": "game event",
+                "verbose_name_plural": "game events",
             },
         ),
         migrations.CreateModel(
-            name='Item',
+            name="Item",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('item_id', models.CharField(max_length=64, verbose_name='item')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('kind', models.CharField(choices=[('currency', 'currency'), ('item', 'item')], default='item', max_length=10, verbose_name='kind')),
-                ('game', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='orders.game', verbose_name='game')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("item_id", models.CharField(max_length=64, verbose_name="item")),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("currency", "currency"), ("item", "item")],
+                        default="item",
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "game",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="items",
+                        to="orders.game",
+                        verbose_name="game",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'item',
-                'verbose_name_plural': 'items',
+                "verbose_name": "item",
+                "verbose_name_plural": "items",
             },
         ),
         migrations.CreateModel(
-            name='DeliveryLine',
+            name="DeliveryLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('quantity', models.PositiveBigIntegerField(verbose_name='quantity')),
-                ('bonus', models.PositiveBigIntegerField(verbose_name='bonus')),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='fulfillment.delivery', verbose_name='delivery')),
-                ('item', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='fulfillment.item', verbose_name='item')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("quantity", models.PositiveBigIntegerField(verbose_name="quantity")),
+                ("bonus", models.PositiveBigIntegerField(verbose_name="bonus")),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="lines",
+                        to="fulfillment.delivery",
+                        verbose_name="delivery",
+                    ),
+                ),
+                (
+                    "item",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="fulfillment.item",
+                        verbose_name="item",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'delivery line',
-                'verbose_name_plural': 'delivery lines',
+                "verbose_name": "delivery line",
+                "verbose_name_plural": "delivery lines",
             },
         ),
         migrations.CreateModel(
-            name='Player',
+            name="Player",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('environment', models.CharField(choices=[('production', 'production'), ('sandbox', 'sandbox')], max_length=10, verbose_name='environment')),
-                ('uid', models.CharField(max_length=64, verbose_name='player')),
-                ('created_at', models.DateTimeField(verbose_name='first seen')),
-                ('game', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='orders.game', verbose_name='game')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "environment",
+                    models.CharField(
+                        choices=[("production", "production"), ("sandbox", "sandbox")],
+                        max_length=10,
+                        verbose_name="environment",
+                    ),
+                ),
+                ("uid", models.CharField(max_length=64, verbose_name="player")),
+                ("created_at", models.DateTimeField(verbose_name="first seen")),
+                (
+                    "game",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="orders.game",
+                        verbose_name="game",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'player',
-                'verbose_name_plural': 'players',
+                "verbose_name": "player",
+                "verbose_name_plural": "players",
             },
         ),
         migrations.CreateModel(
-            name='LedgerEntry',
+            name="LedgerEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('transfer', models.UUIDField(verbose_name='transfer')),
-                ('account', models.CharField(choices=[('player', 'player'), ('sold', 'sold')], max_length=10, verbose_name='account')),
-                ('paid', models.BigIntegerField(verbose_name='paid quantity')),
-                ('free', models.BigIntegerField(verbose_name='free quantity')),
-                ('paid_after', models.BigIntegerField(editable=False, null=True, verbose_name='paid balance after')),
-                ('free_after', models.BigIntegerField(editable=False, null=True, verbose_name='free balance after')),
-                ('reason', models.CharField(choices=[('purchase', 'purchase')], max_length=10, verbose_name='reason')),
-                ('order_no', models.CharField(blank=True, max_length=32, verbose_name='order number')),
-                ('at', models.DateTimeField(verbose_name='when')),
-                ('delivery', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='fulfillment.delivery', verbose_name='delivery')),
-                ('item', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='fulfillment.item', verbose_name='item')),
-                ('player', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='fulfillment.player', verbose_name='player')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("transfer", models.UUIDField(verbose_name="transfer")),
+                (
+                    "account",
+                    models.CharField(
+                        choices=[("player", "player"), ("sold", "sold")], max_length=10, verbose_name="account"
+                    ),
+                ),
+                ("paid", models.BigIntegerField(verbose_name="paid quantity")),
+                ("free", models.BigIntegerField(verbose_name="free quantity")),
+                ("paid_after", models.BigIntegerField(editable=False, null=True, verbose_name="paid balance after")),
+                ("free_after", models.BigIntegerField(editable=False, null=True, verbose_name="free balance after")),
+                ("reason", models.CharField(choices=[("purchase", "purchase")], max_length=10, verbose_name="reason")),
+                ("order_no", models.CharField(blank=True, max_length=32, verbose_name="order number")),
+                ("at", models.DateTimeField(verbose_name="when")),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="fulfillment.delivery",
+                        verbose_name="delivery",
+                    ),
+                ),
+                (
+                    "item",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="fulfillment.item",
+                        verbose_name="item",
+                    ),
+                ),
+                (
+                    "player",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="fulfillment.player",
+                        verbose_name="player",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ledger entry',
-                'verbose_name_plural': 'goods ledger',
+                "verbose_name": "ledger entry",
+                "verbose_name_plural": "goods ledger",
             },
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='player',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='fulfillment.player', verbose_name='player'),
+            model_name="delivery",
+            name="player",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="deliveries",
+                to="fulfillment.player",
+                verbose_name="player",
+            ),
         ),
         migrations.CreateModel(
-            name='Balance',
+            name="Balance",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('paid', models.BigIntegerField(verbose_name='paid quantity')),
-                ('free', models.BigIntegerField(verbose_name='free quantity')),
-                ('item', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='fulfillment.item', verbose_name='item')),
-                ('player', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='balances', to='fulfillment.player', verbose_name='player')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("paid", models.BigIntegerField(verbose_name="paid quantity")),
+                ("free", models.BigIntegerField(verbose_name="free quantity")),
+                (
+                    "item",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="fulfillment.item",
+                        verbose_name="item",
+                    ),
+                ),
+                (
+                    "player",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="balances",
+                        to="fulfillment.player",
+                        verbose_name="player",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'balance',
-                'verbose_name_plural': 'balances',
+                "verbose_name": "balance",
+                "verbose_name_plural": "balances",
             },
         ),
         migrations.CreateModel(
-            name='ProductGrant',
+            name="ProductGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('quantity', models.PositiveBigIntegerField(verbose_name='quantity')),
-                ('bonus', models.PositiveBigIntegerField(default=0, verbose_name='bonus')),
-                ('item', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='fulfillment.item', verbose_name='item')),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='orders.product', verbose_name='product')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("quantity", models.PositiveBigIntegerField(verbose_name="quantity")),
+                ("bonus", models.PositiveBigIntegerField(default=0, verbose_name="bonus")),
+                (
+                    "item",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="fulfillment.item",
+                        verbose_name="item",
+                    ),
+                ),
+                (
+                    "product",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="grants",
+                        to="orders.product",
+                        verbose_name="product",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'product grant',
-                'verbose_name_plural': 'product grants',
+                "verbose_name": "product grant",
+                "verbose_name_plural": "product grants",
             },
         ),
         migrations.CreateModel(
-            name='WebhookEndpoint',
+            name="WebhookEndpoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('url', models.URLField(max_length=500, verbose_name='address')),
-                ('secrets_sealed', models.BinaryField()),
-                ('state', models.CharField(choices=[('active', 'active'), ('paused', 'paused'), ('disabled', 'switched off by its answer 410')], default='active', max_length=10, verbose_name='state')),
-                ('failures_in_a_row', models.PositiveIntegerField(default=0, verbose_name='failures in a row')),
-                ('failing_since', models.DateTimeField(null=True, verbose_name='failing since')),
-                ('next_probe_at', models.DateTimeField(null=True, verbose_name='next probe')),
-                ('last_success_at', models.DateTimeField(null=True, verbose_name='last success')),
-                ('last_error', models.CharField(blank=True, max_length=200, verbose_name='last error')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('game', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='endpoints', to='orders.game', verbose_name='game')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("url", models.URLField(max_length=500, verbose_name="address")),
+                ("secrets_sealed", models.BinaryField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "active"),
+                            ("paused", "paused"),
+                            ("disabled", "switched off by its answer 410"),
+                        ],
+                        default="active",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("failures_in_a_row", models.PositiveIntegerField(default=0, verbose_name="failures in a row")),
+                ("failing_since", models.DateTimeField(null=True, verbose_name="failing since")),
+                ("next_probe_at", models.DateTimeField(null=True, verbose_name="next probe")),
+                ("last_success_at", models.DateTimeField(null=True, verbose_name="last success")),
+                ("last_error", models.CharField(blank=True, max_length=200, verbose_name="last error")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "game",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="endpoints",
+                        to="orders.game",
+                        verbose_name="game",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'webhook endpoint',
-                'verbose_name_plural': 'webhook endpoints',
+                "verbose_name": "webhook endpoint",
+                "verbose_name_plural": "webhook endpoints",
             },
         ),
         migrations.CreateModel(
-            name='WebhookMessage',
+            name="WebhookMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('waiting', 'waiting'), ('delivered', 'told'), ('parked', 'stopped, needs a person')], default='waiting', max_length=10, verbose_name='state')),
-                ('attempts', models.PositiveIntegerField(default=0, verbose_name='attempts')),
-                ('next_attempt_at', models.DateTimeField(null=True, verbose_name='next attempt')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('delivered_at', models.DateTimeField(null=True, verbose_name='told')),
-                ('last_status', models.PositiveSmallIntegerField(null=True, verbose_name='last status')),
-                ('last_error', models.CharField(blank=True, max_length=200, verbose_name='last error')),
-                ('endpoint', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='fulfillment.webhookendpoint', verbose_name='endpoint')),
-                ('event', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='fulfillment.gameevent', verbose_name='event')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("waiting", "waiting"), ("delivered", "told"), ("parked", "stopped, needs a person")],
+                        default="waiting",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
+                ("next_attempt_at", models.DateTimeField(null=True, verbose_name="next attempt")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("delivered_at", models.DateTimeField(null=True, verbose_name="told")),
+                ("last_status", models.PositiveSmallIntegerField(null=True, verbose_name="last status")),
+                ("last_error", models.CharField(blank=True, max_length=200, verbose_name="last error")),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="fulfillment.webhookendpoint",
+                        verbose_name="endpoint",
+                    ),
+                ),
+                (
+                    "event",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="messages",
+                        to="fulfillment.gameevent",
+                        verbose_name="event",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'webhook message',
-                'verbose_name_plural': 'webhook messages',
+                "verbose_name": "webhook message",
+                "verbose_name_plural": "webhook messages",
             },
         ),
         migrations.CreateModel(
-            name='WebhookAttempt',
+            name="WebhookAttempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(verbose_name='when')),
-                ('duration_ms', models.PositiveIntegerField(verbose_name='took, ms')),
-                ('status', models.PositiveSmallIntegerField(null=True, verbose_name='HTTP status')),
-                ('error', models.CharField(blank=True, max_length=200, verbose_name='error')),
-                ('answer', models.CharField(blank=True, max_length=500, verbose_name='answer')),
-                ('message', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tries', to='fulfillment.webhookmessage', verbose_name='message')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(verbose_name="when")),
+                ("duration_ms", models.PositiveIntegerField(verbose_name="took, ms")),
+                ("status", models.PositiveSmallIntegerField(null=True, verbose_name="HTTP status")),
+                ("error", models.CharField(blank=True, max_length=200, verbose_name="error")),
+                ("answer", models.CharField(blank=True, max_length=500, verbose_name="answer")),
+                (
+                    "message",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tries",
+                        to="fulfillment.webhookmessage",
+                        verbose_name="message",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'webhook attempt',
-                'verbose_name_plural': 'webhook attempts',
+                "verbose_name": "webhook attempt",
+                "verbose_name_plural": "webhook attempts",
             },
         ),
         migrations.CreateModel(
-            name='DeliveryPolicy',
+            name="DeliveryPolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('mode', models.CharField(choices=[('ledger', 'our ledger'), ('game_server', 'the game server')], default='ledger', max_length=12, verbose_name='who holds the goods')),
-                ('game', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='delivery_policy', to='orders.game', verbose_name='game')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("ledger", "our ledger"), ("game_server", "the game server")],
+                        default="ledger",
+                        max_length=12,
+                        verbose_name="who holds the goods",
+                    ),
+                ),
+                (
+                    "game",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="delivery_policy",
+                        to="orders.game",
+                        verbose_name="game",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'delivery policy',
-                'verbose_name_plural': 'delivery policies',
-                'constraints': [models.CheckConstraint(condition=models.Q(('mode__in', ['ledger', 'game_server'])), name='delivery_mode_known')],
+                "verbose_name": "delivery policy",
+                "verbose_name_plural": "delivery policies",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("mode__in", ["ledger", "game_server"])), name="delivery_mode_known"
+                    )
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='gameevent',
-            index=models.Index(models.F('game'), models.F('environment'), models.F('xid'), models.F('seq'), name='game_event_catch_up'),
+            model_name="gameevent",
+            index=models.Index(
+                models.F("game"), models.F("environment"), models.F("xid"), models.F("seq"), name="game_event_catch_up"
+            ),
         ),
         migrations.AddIndex(
-            model_name='gameevent',
-            index=models.Index(models.F('order_no'), models.F('seq'), condition=models.Q(('order_no', ''), _negated=True), name='game_event_order'),
+            model_name="gameevent",
+            index=models.Index(
+                models.F("order_no"),
+                models.F("seq"),
+                condition=models.Q(("order_no", ""), _negated=True),
+                name="game_event_order",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='gameevent',
-            trigger=pgtrigger.compiler.Trigger(name='game_event_frozen', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='19845c0da7e1aaedd95169015bef99bc1a8723c2', operation='UPDATE', pgid='pgtrigger_game_event_frozen_9e9e7', table='fulfillment_gameevent', when='BEFORE')),
+            model_name="gameevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="game_event_frozen",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="19845c0da7e1aaedd95169015bef99bc1a8723c2",
+                    operation="UPDATE",
+                    pgid="pgtrigger_game_event_frozen_9e9e7",
+                    table="fulfillment_gameevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='item',
-            constraint=models.UniqueConstraint(fields=('game', 'item_id'), name='item_once_per_game'),
+            model_name="item",
+            constraint=models.UniqueConstraint(fields=("game", "item_id"), name="item_once_per_game"),
         ),
         migrations.AddConstraint(
-            model_name='deliveryline',
-            constraint=models.UniqueConstraint(fields=('delivery', 'item'), name='delivery_line_once'),
+            model_name="deliveryline",
+            constraint=models.UniqueConstraint(fields=("delivery", "item"), name="delivery_line_once"),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='deliveryline',
-            trigger=pgtrigger.compiler.Trigger(name='delivery_line_append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';", hash='7884e0dd27ae79ffd2d4b192f9e264bb5e62fc03', level='STATEMENT', operation='UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_delivery_line_append_only_957a3', table='fulfillment_deliveryline', when='BEFORE')),
+            model_name="deliveryline",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delivery_line_append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';",
+                    hash="7884e0dd27ae79ffd2d4b192f9e264bb5e62fc03",
+                    level="STATEMENT",
+                    operation="UPDATE OR DELETE OR TRUNCATE",
+                    pgid="pgtrigger_delivery_line_append_only_957a3",
+                    table="fulfillment_deliveryline",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='player',
-            index=models.Index(models.F('uid'), name='player_uid'),
+            model_name="player",
+            index=models.Index(models.F("uid"), name="player_uid"),
         ),
         migrations.AddConstraint(
-            model_name='player',
-            constraint=models.UniqueConstraint(fields=('game', 'environment', 'uid'), name='player_once'),
+            model_name="player",
+            constraint=models.UniqueConstraint(fields=("game", "environment", "uid"), name="player_once"),
         ),
         migrations.AddIndex(
-            model_name='ledgerentry',
-            index=models.Index(models.F('player'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('player__isnull', False)), name='ledger_player'),
+            model_name="ledgerentry",
+            index=models.Index(
+                models.F("player"),
+                models.OrderBy(models.F("id"), descending=True),
+                condition=models.Q(("player__isnull", False)),
+                name="ledger_player",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('account', 'player'), ('player__isnull', False)), models.Q(models.Q(('account', 'player'), _negated=True), ('player__isnull', True)), _connector='OR'), name='ledger_player_account_has_player'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("account", "player"), ("player__isnull", False)),
+                    models.Q(models.Q(("account", "player"), _negated=True), ("player__isnull", True)),
+                    _connector="OR",
+                ),
+                name="ledger_player_account_has_player",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(('free', 0), ('paid', 0), _negated=True), name='ledger_moves_something'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("free", 0), ("paid", 0), _negated=True), name="ledger_moves_something"
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='ledgerentry',
-            trigger=pgtrigger.compiler.Trigger(name='ledger_append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';", hash='28c061ef6674f9bcfffad500e6be5ac2d99b0ee1', level='STATEMENT', operation='UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_ledger_append_only_defeb', table='fulfillment_ledgerentry', when='BEFORE')),
+            model_name="ledgerentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="ledger_append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';",
+                    hash="28c061ef6674f9bcfffad500e6be5ac2d99b0ee1",
+                    level="STATEMENT",
+                    operation="UPDATE OR DELETE OR TRUNCATE",
+                    pgid="pgtrigger_ledger_append_only_defeb",
+                    table="fulfillment_ledgerentry",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='ledgerentry',
-            trigger=pgtrigger.compiler.Trigger(name='ledger_moves_balance', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."account" = \'player\')', func='\n                    UPDATE fulfillment_balance AS b SET paid = b.paid + NEW.paid, free = b.free + NEW.free\n                    WHERE b.player_id = NEW.player_id AND b.item_id = NEW.item_id\n                    RETURNING b.paid, b.free INTO NEW.paid_after, NEW.free_after;\n                    IF NOT FOUND THEN\n                        INSERT INTO fulfillment_balance AS b (player_id, item_id, paid, free)\n                        VALUES (NEW.player_id, NEW.item_id, NEW.paid, NEW.free)\n                        ON CONFLICT (player_id, item_id)\n                        DO UPDATE SET paid = b.paid + NEW.paid, free = b.free + NEW.free\n                        RETURNING b.paid, b.free INTO NEW.paid_after, NEW.free_after;\n                    END IF;\n                    RETURN NEW;\n                ', hash='752964872961a4f78001d79794557eba335f9339', operation='INSERT', pgid='pgtrigger_ledger_moves_balance_3140f', table='fulfillment_ledgerentry', when='BEFORE')),
+            model_name="ledgerentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="ledger_moves_balance",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition="WHEN (NEW.\"account\" = 'player')",
+                    func="\n                    UPDATE fulfillment_balance AS b SET paid = b.paid + NEW.paid, free = b.free + NEW.free\n                    WHERE b.player_id = NEW.player_id AND b.item_id = NEW.item_id\n                    RETURNING b.paid, b.free INTO NEW.paid_after, NEW.free_after;\n                    IF NOT FOUND THEN\n                        INSERT INTO fulfillment_balance AS b (player_id, item_id, paid, free)\n                        VALUES (NEW.player_id, NEW.item_id, NEW.paid, NEW.free)\n                        ON CONFLICT (player_id, item_id)\n                        DO UPDATE SET paid = b.paid + NEW.paid, free = b.free + NEW.free\n                        RETURNING b.paid, b.free INTO NEW.paid_after, NEW.free_after;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="752964872961a4f78001d79794557eba335f9339",
+                    operation="INSERT",
+                    pgid="pgtrigger_ledger_moves_balance_3140f",
+                    table="fulfillment_ledgerentry",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='ledgerentry',
-            trigger=pgtrigger.compiler.Trigger(name='ledger_sums_to_zero', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n                    IF EXISTS (\n                        SELECT 1 FROM new_entries GROUP BY transfer, item_id\n                        HAVING sum(paid) <> 0 OR sum(free) <> 0\n                    ) THEN\n                        RAISE EXCEPTION 'a ledger transfer does not sum to zero' USING ERRCODE = 'check_violation';\n                    END IF;\n                    RETURN NULL;\n                ", hash='1158df4466be3d76f877fe28168fb022b861c0fa', level='STATEMENT', operation='INSERT', pgid='pgtrigger_ledger_sums_to_zero_6ef32', referencing='REFERENCING NEW TABLE AS new_entries ', table='fulfillment_ledgerentry', when='AFTER')),
+            model_name="ledgerentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="ledger_sums_to_zero",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="\n                    IF EXISTS (\n                        SELECT 1 FROM new_entries GROUP BY transfer, item_id\n                        HAVING sum(paid) <> 0 OR sum(free) <> 0\n                    ) THEN\n                        RAISE EXCEPTION 'a ledger transfer does not sum to zero' USING ERRCODE = 'check_violation';\n                    END IF;\n                    RETURN NULL;\n                ",
+                    hash="1158df4466be3d76f877fe28168fb022b861c0fa",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_ledger_sums_to_zero_6ef32",
+                    referencing="REFERENCING NEW TABLE AS new_entries ",
+                    table="fulfillment_ledgerentry",
+                    when="AFTER",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(models.F('player'), models.OrderBy(models.F('id'), descending=True), name='delivery_player'),
+            model_name="delivery",
+            index=models.Index(
+                models.F("player"), models.OrderBy(models.F("id"), descending=True), name="delivery_player"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(models.F('state'), models.F('id'), condition=models.Q(('state__in', ('pending', 'parked'))), name='delivery_waiting'),
+            model_name="delivery",
+            index=models.Index(
+                models.F("state"),
+                models.F("id"),
+                condition=models.Q(("state__in", ("pending", "parked"))),
+                name="delivery_waiting",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'revoked'), _negated=True), fields=('order',), name='delivery_one_live_per_order'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "revoked"), _negated=True),
+                fields=("order",),
+                name="delivery_one_live_per_order",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'delivered', 'parked', 'revoked'])), name='delivery_state_known'),
+            model_name="delivery",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["pending", "delivered", "parked", "revoked"])),
+                name="delivery_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'delivered'), _negated=True), ('delivered_at__isnull', False), _connector='OR'), name='delivery_delivered_has_time'),
+            model_name="delivery",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "delivered"), _negated=True), ("delivered_at__isnull", False), _connector="OR"
+                ),
+                name="delivery_delivered_has_time",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='delivery',
-            trigger=pgtrigger.compiler.Trigger(name='delivery_state_moves', sql=pgtrigger.compiler.UpsertTriggerSql(declare='DECLARE _is_valid_transition BOOLEAN;', func='SELECT CONCAT(OLD."state", \':\', NEW."state") = ANY(\'{pending:delivered,pending:parked,parked:pending,parked:delivered,delivered:revoked}\'::text[]) INTO _is_valid_transition; IF (_is_valid_transition IS FALSE AND OLD."state" IS DISTINCT FROM NEW."state") THEN RAISE EXCEPTION \'pgtrigger: Invalid transition of field "state" from "%" to "%" on table %\', OLD."state", NEW."state", TG_TABLE_NAME; ELSE RETURN NEW; END IF;', hash='e569cfddbba866ba305892da76ee70e65a41c26d', operation='UPDATE', pgid='pgtrigger_delivery_state_moves_c69f3', table='fulfillment_delivery', when='BEFORE')),
+            model_name="delivery",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delivery_state_moves",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    declare="DECLARE _is_valid_transition BOOLEAN;",
+                    func='SELECT CONCAT(OLD."state", \':\', NEW."state") = ANY(\'{pending:delivered,pending:parked,parked:pending,parked:delivered,delivered:revoked}\'::text[]) INTO _is_valid_transition; IF (_is_valid_transition IS FALSE AND OLD."state" IS DISTINCT FROM NEW."state") THEN RAISE EXCEPTION \'pgtrigger: Invalid transition of field "state" from "%" to "%" on table %\', OLD."state", NEW."state", TG_TABLE_NAME; ELSE RETURN NEW; END IF;',
+                    hash="e569cfddbba866ba305892da76ee70e65a41c26d",
+                    operation="UPDATE",
+                    pgid="pgtrigger_delivery_state_moves_c69f3",
+                    table="fulfillment_delivery",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='delivery',
-            trigger=pgtrigger.compiler.Trigger(name='delivery_never_deleted', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;", hash='5b05e79ed35f8532a8a81fc5aef5f7477a10f0a1', operation='DELETE', pgid='pgtrigger_delivery_never_deleted_e0436', table='fulfillment_delivery', when='BEFORE')),
+            model_name="delivery",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delivery_never_deleted",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;",
+                    hash="5b05e79ed35f8532a8a81fc5aef5f7477a10f0a1",
+                    operation="DELETE",
+                    pgid="pgtrigger_delivery_never_deleted_e0436",
+                    table="fulfillment_delivery",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='balance',
-            constraint=models.UniqueConstraint(fields=('player', 'item'), name='balance_once'),
+            model_name="balance",
+            constraint=models.UniqueConstraint(fields=("player", "item"), name="balance_once"),
         ),
         migrations.AddConstraint(
-            model_name='balance',
-            constraint=models.CheckConstraint(condition=models.Q(('free__gte', 0), ('paid__gte', 0)), name='balance_not_negative'),
+            model_name="balance",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("free__gte", 0), ("paid__gte", 0)), name="balance_not_negative"
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='balance',
-            trigger=pgtrigger.compiler.Trigger(name='balance_moves_only_with_ledger', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n                    IF pg_trigger_depth() < 2 THEN\n                        RAISE EXCEPTION 'a balance moves only with a ledger entry' USING ERRCODE = 'check_violation';\n                    END IF;\n                    RETURN NEW;\n                ", hash='b5c5347da83d0f32d7d26fbed11f6081a00df50e', operation='INSERT OR UPDATE OR DELETE', pgid='pgtrigger_balance_moves_only_with_ledger_207b7', table='fulfillment_balance', when='BEFORE')),
+            model_name="balance",
+            trigger=pgtrigger.compiler.Trigger(
+                name="balance_moves_only_with_ledger",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="\n                    IF pg_trigger_depth() < 2 THEN\n                        RAISE EXCEPTION 'a balance moves only with a ledger entry' USING ERRCODE = 'check_violation';\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="b5c5347da83d0f32d7d26fbed11f6081a00df50e",
+                    operation="INSERT OR UPDATE OR DELETE",
+                    pgid="pgtrigger_balance_moves_only_with_ledger_207b7",
+                    table="fulfillment_balance",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productgrant',
-            constraint=models.UniqueConstraint(fields=('product', 'item'), name='grant_once_per_item'),
+            model_name="productgrant",
+            constraint=models.UniqueConstraint(fields=("product", "item"), name="grant_once_per_item"),
         ),
         migrations.AddConstraint(
-            model_name='productgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('quantity__gt', 0), ('bonus__gt', 0), _connector='OR'), name='grant_gives_something'),
+            model_name="productgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("quantity__gt", 0), ("bonus__gt", 0), _connector="OR"), name="grant_gives_something"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='webhookendpoint',
-            constraint=models.UniqueConstraint(fields=('game',), name='endpoint_one_per_game'),
+            model_name="webhookendpoint",
+            constraint=models.UniqueConstraint(fields=("game",), name="endpoint_one_per_game"),
         ),
         migrations.AddConstraint(
-            model_name='webhookendpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['active', 'paused', 'disabled'])), name='endpoint_state_known'),
+            model_name="webhookendpoint",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["active", "paused", "disabled"])), name="endpoint_state_known"
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookmessage',
-            index=models.Index(models.F('endpoint'), models.F('next_attempt_at'), models.F('id'), condition=models.Q(('state', 'waiting')), name='message_due'),
+            model_name="webhookmessage",
+            index=models.Index(
+                models.F("endpoint"),
+                models.F("next_attempt_at"),
+                models.F("id"),
+                condition=models.Q(("state", "waiting")),
+                name="message_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookmessage',
-            index=models.Index(models.F('endpoint'), models.F('id'), condition=models.Q(('state', 'parked')), name='message_parked'),
+            model_name="webhookmessage",
+            index=models.Index(
+                models.F("endpoint"), models.F("id"), condition=models.Q(("state", "parked")), name="message_parked"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='webhookmessage',
-            constraint=models.UniqueConstraint(fields=('event', 'endpoint'), name='message_once_per_endpoint'),
+            model_name="webhookmessage",
+            constraint=models.UniqueConstraint(fields=("event", "endpoint"), name="message_once_per_endpoint"),
         ),
         migrations.AddConstraint(
-            model_name='webhookmessage',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'delivered', 'parked'])), name='message_state_known'),
+            model_name="webhookmessage",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["waiting", "delivered", "parked"])), name="message_state_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='webhookmessage',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'waiting'), ('next_attempt_at__isnull', False)), models.Q(models.Q(('state', 'waiting'), _negated=True), ('next_attempt_at__isnull', True)), _connector='OR'), name='message_waiting_has_time'),
+            model_name="webhookmessage",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "waiting"), ("next_attempt_at__isnull", False)),
+                    models.Q(models.Q(("state", "waiting"), _negated=True), ("next_attempt_at__isnull", True)),
+                    _connector="OR",
+                ),
+                name="message_waiting_has_time",
+            ),
         ),
     ]

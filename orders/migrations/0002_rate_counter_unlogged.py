@@ -6,7 +6,5 @@ from django.db import migrations
 class Migration(migrations.Migration):
     dependencies = [("orders", "0001_initial")]
     operations = [
-        migrations.RunSQL(
-            "ALTER TABLE orders_ratecounter SET UNLOGGED", "ALTER TABLE orders_ratecounter SET LOGGED"
-        ),
+        migrations.RunSQL("ALTER TABLE orders_ratecounter SET UNLOGGED", "ALTER TABLE orders_ratecounter SET LOGGED"),
     ]

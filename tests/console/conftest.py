@@ -43,8 +43,7 @@ class Shop:
             channel_id=self.channel.code,
             **{"zone_id": "3", "role_id": "role9", **asked},
         )
-        order, _made = ordering.create_order(game=caller, request=request)
-        return order
+        return ordering.create_order(game=caller, request=request).order
 
     def attempt(self, order, *, attempt_no="") -> PaymentAttempt:
         """A payment of the order, opened at the provider."""

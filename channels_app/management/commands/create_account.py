@@ -22,9 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--environment", required=True, choices=Environment.values)
         parser.add_argument("--credentials", required=True, type=Path, metavar="FILE.json")
 
-    def handle(
-        self, *args: Any, provider: str, code: str, environment: str, credentials: Path, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, provider: str, code: str, environment: str, credentials: Path, **options: Any) -> None:
         """Check the keys, seal them, say what to do next."""
         account = self._save(provider, code, environment, _read(credentials))
         self.stdout.write(

@@ -13,9 +13,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Arguments of contract section 1."""
-        parser.add_argument(
-            "code", help="what orders carry as channel_id: letters, digits, - and _, at most 32"
-        )
+        parser.add_argument("code", help="what orders carry as channel_id: letters, digits, - and _, at most 32")
         parser.add_argument("--name", required=True)
 
     def handle(self, *args: Any, code: str, name: str, **options: Any) -> None:

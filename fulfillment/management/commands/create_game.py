@@ -15,9 +15,7 @@ class Command(BaseCommand):
         """Arguments of contract section 1."""
         parser.add_argument("code", help="letters, digits, - and _, at most 32")
         parser.add_argument("--name", required=True)
-        parser.add_argument(
-            "--webhook-url", default="", help="where the game server is told; set_webhook changes it"
-        )
+        parser.add_argument("--webhook-url", default="", help="where the game server is told; set_webhook changes it")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, code: str, name: str, webhook_url: str, **options: Any) -> None:

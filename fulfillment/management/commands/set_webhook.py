@@ -39,9 +39,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if options["retire_old_secrets"]:
             retire_old_secrets(endpoint_id=done.endpoint.pk)
-        secret = done.secret or (
-            rotate_secret(endpoint_id=done.endpoint.pk) if options["rotate_secret"] else None
-        )
+        secret = done.secret or (rotate_secret(endpoint_id=done.endpoint.pk) if options["rotate_secret"] else None)
         shown = {"game": game, "url": done.endpoint.url, **({"webhook_secret": secret} if secret else {})}
         if options["json"]:
             self.stdout.write(json.dumps(shown))

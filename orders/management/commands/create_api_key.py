@@ -21,9 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="", help="who holds it, for people")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
-    def handle(
-        self, *args: Any, game: str, environment: str, scopes: list[str], name: str, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, game: str, environment: str, scopes: list[str], name: str, **options: Any) -> None:
         """Create and print."""
         found = Game.objects.filter(code=game).first()
         if found is None:
