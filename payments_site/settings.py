@@ -39,6 +39,7 @@ SIMULATOR_ENABLED = DEBUG
 SIMULATOR_LADDER_SPEED = environment.whole("SIMULATOR_LADDER_SPEED", 1)
 LISTEN_ADDRESS = environment.text("LISTEN_ADDRESS", "127.0.0.1")
 WEB_WORKERS = environment.whole("WEB_WORKERS", 2)
+WEB_CONNECTIONS_AT_ONCE = environment.whole("WEB_CONNECTIONS_AT_ONCE", 4096)
 WEB_THREADS = environment.whole("WEB_THREADS", 32, least=2)
 
 
@@ -242,7 +243,7 @@ WEBHOOK_PROBE_INTERVAL_S = environment.whole("WEBHOOK_PROBE_INTERVAL_S", 15)
 WEBHOOK_PRIVATE_TARGETS = environment.flag("WEBHOOK_PRIVATE_TARGETS", default=DEBUG)
 GAME_EVENTS_KEPT_DAYS = environment.whole("GAME_EVENTS_KEPT_DAYS", 30)
 IDEMPOTENCY_KEPT_DAYS = environment.whole("IDEMPOTENCY_KEPT_DAYS", 30)
-# Requests of one web process that may wait for an order at once (`?wait=`): each holds a thread.
+# Under a plain WSGI server a long poll (`?wait=`) holds a thread: so many may. Our own web process needs none for it.
 LONG_POLLS_AT_ONCE = environment.whole("LONG_POLLS_AT_ONCE", min(16, WEB_THREADS // 2), least=0)
 STREAM_LISTENERS_AT_ONCE = environment.whole("STREAM_LISTENERS_AT_ONCE", 10_000)
 # Proxies in front of us: that many addresses at the end of X-Forwarded-For are ours to trust.

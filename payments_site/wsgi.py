@@ -1,4 +1,4 @@
-"""The web process's entry: API, notifications, console, checkout."""
+"""Django as a plain WSGI application, for other servers. Our own web process enters through payments_site.web."""
 
 import os
 

@@ -22,13 +22,12 @@ class Command(BaseCommand):
         """Serve until SIGTERM; requests that run are finished."""
         refuse_unsafe_start()
         Granian(
-            "payments_site.wsgi:application",
+            "payments_site.web:application",
             address=settings.LISTEN_ADDRESS,
             port=settings.PORT,
-            interface=Interfaces.WSGI,
+            interface=Interfaces.RSGI,
             workers=settings.WEB_WORKERS,
-            blocking_threads=settings.WEB_THREADS,
-            backpressure=settings.WEB_THREADS * 8,
+            backpressure=settings.WEB_CONNECTIONS_AT_ONCE,
             http1_settings=HTTP1Settings(header_read_timeout=_HEAD_WITHIN_MS),
             respawn_failed_workers=True,
             respawn_interval=0.5,
