@@ -45,9 +45,7 @@ def make_order(client, api_key: str, **changes: object) -> Order:
     return Order.objects.get(order_no=answer.json()["order_no"])
 
 
-def attempt_at(
-    order: Order, account: MerchantAccount, *, method: str = "wechatpay_app", **changes
-) -> PaymentAttempt:
+def attempt_at(order: Order, account: MerchantAccount, *, method: str = "wechatpay_app", **changes) -> PaymentAttempt:
     """An open payment attempt, as the pay call leaves it."""
     now = timezone.now()
     about = {

@@ -22,9 +22,7 @@ def private_pem(name: str) -> str:
     """PKCS#8 PEM."""
     return (
         key(name)
-        .private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         .decode()
     )
 

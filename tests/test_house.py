@@ -22,9 +22,7 @@ class TestTheFloors:
             for field in model._meta.get_fields():
                 other = getattr(getattr(field, "related_model", None), "_meta", None)
                 if field.concrete and other is not None and other.app_label in FLOORS:
-                    assert FLOORS.index(other.app_label) <= FLOORS.index(label), (
-                        f"{model.__name__}.{field.name}"
-                    )
+                    assert FLOORS.index(other.app_label) <= FLOORS.index(label), f"{model.__name__}.{field.name}"
 
     def test_every_money_table_refuses_deletion(self):
         guarded = {

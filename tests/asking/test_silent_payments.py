@@ -54,7 +54,11 @@ class TestASilentPayment:
         order = shop.opened()
         shop.player_pays(order.order_no)
         answer = post(shop.client, f"orders/{order.order_no}/client-result", {"result": "success"}, bearer=shop.api_key)
-        assert (answer.status_code, answer.json()["state"], answer.json()["delivery_state"]) == (200, "paid", "delivered")
+        assert (answer.status_code, answer.json()["state"], answer.json()["delivery_state"]) == (
+            200,
+            "paid",
+            "delivered",
+        )
         assert effects() == ONE_PURCHASE
 
     @pytest.mark.parametrize("result", ["success", "failed", "cancelled"])
@@ -192,7 +196,11 @@ class TestCancelling:
             assert requests.get(f"{shop.url}/scan", params={"code": code}, timeout=10).ok
         answer = shop.cancel(order)
         assert shop.trade_state(order.order_no, provider) == "closed"
-        assert (answer.status_code, answer.json()["state"], answer.json()["cancel_reason"]) == (200, "cancelled", "game")
+        assert (answer.status_code, answer.json()["state"], answer.json()["cancel_reason"]) == (
+            200,
+            "cancelled",
+            "game",
+        )
         assert shop.cancel(order).status_code == 200
         order.refresh_from_db()
         assert timeline(order).count("cancelled") == 1
@@ -253,7 +261,10 @@ class TestOpening:
         assert effects() == Effects(1, 2, 1, 2, 1, 2, 0, 1)
         assert Case.objects.get().kind == "second_payment"
 
-    @pytest.mark.parametrize(("mode", "code"), [("error500", "provider_unavailable"), ("error429", "provider_busy"), ("unsigned", "provider_unavailable")])
+    @pytest.mark.parametrize(
+        ("mode", "code"),
+        [("error500", "provider_unavailable"), ("error429", "provider_busy"), ("unsigned", "provider_unavailable")],
+    )
     def test_during_bad_weather_says_so_and_can_be_repeated(self, shop, mode, code):
         order = shop.opened("alipay_app")
         shop.weather(mode, "create")

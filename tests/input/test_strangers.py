@@ -32,9 +32,7 @@ def is_problem(answer, *statuses: int) -> bool:
         and {"type", "title", "status", "detail", "code", "request_id"} <= set(document)
         and document["status"] == answer.status_code
         and document["request_id"] == answer["X-Request-ID"]
-        and not any(
-            word in answer.content.decode() for word in ("Traceback", "psycopg", "SELECT", "site-packages")
-        )
+        and not any(word in answer.content.decode() for word in ("Traceback", "psycopg", "SELECT", "site-packages"))
     )
 
 
@@ -103,9 +101,7 @@ class TestBodies:
             assert is_problem(answer, 400)
         assert (Order.objects.count(), IdempotencyRecord.objects.filter(status=None).count()) == (0, 0)
 
-    @hypothesis_settings(
-        max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(body=st.binary(max_size=200) | st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     ).map(lambda value: json.dumps(value).encode()))  # fmt: skip
@@ -117,9 +113,7 @@ class TestBodies:
             refusal = (problem.status, problem.code)
         assert refusal in (None, (400, "malformed_body"))
 
-    @hypothesis_settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(changes=st.dictionaries(
         st.sampled_from([*order_body(), "quantity", "attach", "currency", "zone_id", "expires_in_s", "client_ip", "x"]),
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=140) | st.lists(st.integers(), max_size=2),
@@ -166,9 +160,7 @@ class TestAddresses:
 
     def test_answer_json_whatever_accept_says(self, client, channel, api_key):
         for accept in ("text/html", "application/xml", "*/*;q=0", "\x7f"):
-            answer = client.get(
-                "/api/v1/orders", headers={"Authorization": f"Bearer {api_key}", "Accept": accept}
-            )
+            answer = client.get("/api/v1/orders", headers={"Authorization": f"Bearer {api_key}", "Accept": accept})
             assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
 
 

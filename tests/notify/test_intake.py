@@ -91,9 +91,7 @@ class TestTheInbox:
 class TestAddresses:
     """Only the address of an account takes messages, and only by POST."""
 
-    @pytest.mark.parametrize(
-        "path", ["wechatpay/none", "alipay/wx1", "nobody/wx1", "wechatpay/WX1", "wechatpay/%00"]
-    )
+    @pytest.mark.parametrize("path", ["wechatpay/none", "alipay/wx1", "nobody/wx1", "wechatpay/WX1", "wechatpay/%00"])
     def test_of_nobody_take_nothing(self, client, order, path):
         body = paid(order)
         answer = client.post(f"/notify/{path}", body, content_type="application/json", headers=signed(body))
@@ -149,9 +147,7 @@ class TestWhenWeCannotJudge:
             assert send(client, paid(order)).status_code == 503
         assert verdicts() == [("unreadable", "decryption")] * 2
         assert (effects().payments, Case.objects.get().kind) == (0, "unreadable")
-        save_account(
-            provider="wechatpay", code="wx1", environment="sandbox", credentials=keys.wechat_credentials()
-        )
+        save_account(provider="wechatpay", code="wx1", environment="sandbox", credentials=keys.wechat_credentials())
         forget_accounts()
         assert send(client, paid(order)).status_code == 204
         assert (effects().deliveries, effects().payments) == (1, 1)
@@ -184,9 +180,7 @@ class TestAProcessThatDied:
         body = paid(order)
         headers = {name.lower(): value for name, value in signed(body, at=at.timestamp()).items()}
         account = MerchantAccount.objects.get()
-        return inbox.keep(
-            RawNotification(headers=headers, body=body, received_at=at), account=account, remote_addr=""
-        )
+        return inbox.keep(RawNotification(headers=headers, body=body, received_at=at), account=account, remote_addr="")
 
     def test_is_finished_by_another(self, order):
         self.kept(order, ago=timedelta(minutes=20))

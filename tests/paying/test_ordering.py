@@ -12,9 +12,7 @@ class TestMakingAnOrder:
     """Price and contents come from the catalogue; the number is ours, unique, and starts with the date."""
 
     def test_answers_everything_the_client_needs_to_pay(self, client, game, channel, api_key, wechat_account):
-        answer = post(
-            client, "orders", order_body(zone_id="3", role_id="r7", attach="附加|x"), bearer=api_key
-        )
+        answer = post(client, "orders", order_body(zone_id="3", role_id="r7", attach="附加|x"), bearer=api_key)
         assert answer.status_code == 201
         order = answer.json()
         assert (order["amount"], order["currency"], order["state"], order["delivery_state"]) == (
@@ -85,9 +83,7 @@ class TestMakingAnOrder:
             ({"expires_in_s": 59}, "invalid_request"),
         ],
     )
-    def test_refuses_what_the_catalogue_or_the_contract_does_not_know(
-        self, client, channel, api_key, changes, code
-    ):
+    def test_refuses_what_the_catalogue_or_the_contract_does_not_know(self, client, channel, api_key, changes, code):
         answer = post(client, "orders", order_body(**changes), bearer=api_key)
         assert (answer.status_code, answer.json()["code"]) == (400, code)
         assert Order.objects.count() == 0
@@ -148,9 +144,7 @@ class TestTheIdempotencyKey:
 
     def test_repeats_the_first_answer(self, client, channel, api_key):
         body = order_body()
-        first, again = (
-            post(client, "orders", body, bearer=api_key, **{"Idempotency-Key": "k1"}) for _ in range(2)
-        )
+        first, again = (post(client, "orders", body, bearer=api_key, **{"Idempotency-Key": "k1"}) for _ in range(2))
         assert (first.status_code, again.status_code) == (201, 201)
         assert first.json() == again.json()
         assert Order.objects.count() == 1

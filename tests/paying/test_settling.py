@@ -173,20 +173,14 @@ class TestTheDatabasesOwnRules:
             )
         assert Order.objects.get().state == "paid"
 
-    @pytest.mark.parametrize(
-        "change", ["amount_minor = 1", "uid = 'thief'", "contents = '[]'", "currency = 'USD'"]
-    )
+    @pytest.mark.parametrize("change", ["amount_minor = 1", "uid = 'thief'", "contents = '[]'", "currency = 'USD'"])
     def test_the_terms_of_an_order_are_frozen(self, order, change):
         self.refused(f"UPDATE orders_order SET {change}")
         order.refresh_from_db()
         assert (order.amount_minor, order.uid, order.currency) == (600, "10086", "CNY")
 
-    @pytest.mark.parametrize(
-        "table", ["orders_orderevent", "fulfillment_ledgerentry", "fulfillment_deliveryline"]
-    )
-    @pytest.mark.parametrize(
-        "verb", ["DELETE FROM {}", "TRUNCATE {} CASCADE", "UPDATE {} SET id = id + 1000"]
-    )
+    @pytest.mark.parametrize("table", ["orders_orderevent", "fulfillment_ledgerentry", "fulfillment_deliveryline"])
+    @pytest.mark.parametrize("verb", ["DELETE FROM {}", "TRUNCATE {} CASCADE", "UPDATE {} SET id = id + 1000"])
     def test_history_is_append_only(self, attempt, table, verb):
         settle(attempt)
         before = (OrderEvent.objects.count(), LedgerEntry.objects.count(), DeliveryLine.objects.count())

@@ -210,9 +210,7 @@ class TestOpening:
         adapter.open_payment(opening(subject=subject))
         assert wechat.calls[0].document["description"] == description
 
-    @pytest.mark.parametrize(
-        ("method", "name"), [("wechatpay_jsapi", "openid"), ("wechatpay_h5", "client_ip")]
-    )
+    @pytest.mark.parametrize(("method", "name"), [("wechatpay_jsapi", "openid"), ("wechatpay_h5", "client_ip")])
     def test_without_what_the_method_needs_asks_nobody(self, wechat, adapter, method, name):
         with pytest.raises(ProviderRejected, match=name):
             adapter.open_payment(opening(method, inputs={}))
@@ -541,9 +539,7 @@ class TestErrors:
         assert (type(raised.value), raised.value.code, len(wechat.calls)) == (error, code, 1)
 
     @pytest.mark.parametrize("status", [400, 403, 404, 500, 502, 503])
-    @pytest.mark.parametrize(
-        "body", [b"", b"<html>bad gateway</html>", b'{"code":', b"[]", b'{"code":7}', b"\xff\xfe"]
-    )
+    @pytest.mark.parametrize("body", [b"", b"<html>bad gateway</html>", b'{"code":', b"[]", b'{"code":7}', b"\xff\xfe"])
     def test_without_a_code_leave_the_result_unknown(self, wechat, adapter, status, body):
         wechat.will(Answer(status, body))
         with pytest.raises(ProviderUnavailable, match=f"http_{status}"):
@@ -733,9 +729,7 @@ class TestBadWeather:
         assert (len(second.calls), len(wechat.calls)) == (1, 2)
 
     def test_with_no_host_at_all_sends_nothing(self):
-        adapter = WechatPayAdapter(
-            keys.wechat_credentials(base_url=keys.NOWHERE, second_base_url=keys.NOWHERE)
-        )
+        adapter = WechatPayAdapter(keys.wechat_credentials(base_url=keys.NOWHERE, second_base_url=keys.NOWHERE))
         with pytest.raises(ConnectFailed):
             adapter.query(NO)
 

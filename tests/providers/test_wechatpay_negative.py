@@ -253,9 +253,7 @@ class TestWhatDoesNotFit:
 class TestWhatProvesNoPayment:
     """A state that is not SUCCESS, or an event that is none of ours, is acknowledged and moves nothing."""
 
-    @pytest.mark.parametrize(
-        "state", ["NOTPAY", "CLOSED", "REVOKED", "USERPAYING", "PAYERROR", "REFUND", "NEW"]
-    )
+    @pytest.mark.parametrize("state", ["NOTPAY", "CLOSED", "REVOKED", "USERPAYING", "PAYERROR", "REFUND", "NEW"])
     def test_by_its_state(self, send, order, state):
         assert acknowledged(send(paid(order, {"trade_state": state})))
         assert (effects(), verdicts()) == (NOTHING, [("no_op", "")])
@@ -329,8 +327,6 @@ class TestOptionalMembers:
         assert effects() == ONE_PURCHASE
 
     def test_like_everything_that_does_not_decide(self, send, order):
-        few = dict.fromkeys(
-            ("payer", "bank_type", "trade_type", "trade_state_desc", "amount.payer_total"), ...
-        )
+        few = dict.fromkeys(("payer", "bank_type", "trade_type", "trade_state_desc", "amount.payer_total"), ...)
         assert acknowledged(send(paid(order, few)))
         assert effects() == ONE_PURCHASE

@@ -60,9 +60,7 @@ def signed(
 ) -> dict[str, str]:
     """The headers over a body, as WeChat Pay stamps every send. `changes` spoil single ones afterwards."""
     timestamp, nonce = str(int(time.time() if at is None else at)), secrets.token_hex(16)
-    raw = keys.key(by).sign(
-        f"{timestamp}\n{nonce}\n".encode() + body + b"\n", padding.PKCS1v15(), hashes.SHA256()
-    )
+    raw = keys.key(by).sign(f"{timestamp}\n{nonce}\n".encode() + body + b"\n", padding.PKCS1v15(), hashes.SHA256())
     signature = base64.b64encode(raw).decode()
     if probe:
         signature = "WECHATPAY/SIGNTEST/" + signature[19:]
@@ -151,9 +149,7 @@ def envelope(
     resource = {
         "original_type": event.partition(".")[0].lower(),
         "algorithm": "AEAD_AES_256_GCM",
-        "ciphertext": base64.b64encode(
-            AESGCM(api_v3_key.encode()).encrypt(nonce.encode(), clear, aad)
-        ).decode(),
+        "ciphertext": base64.b64encode(AESGCM(api_v3_key.encode()).encrypt(nonce.encode(), clear, aad)).decode(),
         "nonce": nonce,
     }
     if associated_data is not None:
@@ -217,9 +213,7 @@ class WechatSide:
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        ).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:
         """Stop answering."""

@@ -33,9 +33,7 @@ class TestTwins:
     def test_with_one_idempotency_key_make_one_order(self, channel, api_key, settings):
         settings.ORDERS_PER_PLAYER_PER_MINUTE = 1000
         body = order_body()
-        answers = at_once(
-            [lambda: post(Client(), "orders", body, bearer=api_key, **{"Idempotency-Key": "once"})] * 20
-        )
+        answers = at_once([lambda: post(Client(), "orders", body, bearer=api_key, **{"Idempotency-Key": "once"})] * 20)
         assert set(Counter(answer.status_code for answer in answers)) <= {201, 409}
         assert Order.objects.count() == 1
         assert IdempotencyRecord.objects.get().status == 201
@@ -88,9 +86,7 @@ class TestProofsAtOnce:
             order = attempt.order
 
             def cancel(order=order):
-                return mark_cancelled(
-                    order_id=order.pk, reason=CancelReason.PLAYER, actor="player", now=timezone.now()
-                )
+                return mark_cancelled(order_id=order.pk, reason=CancelReason.PLAYER, actor="player", now=timezone.now())
 
             outcome, cancelled = at_once([lambda attempt=attempt: settle(attempt), cancel])
             order.refresh_from_db()
@@ -103,9 +99,7 @@ class TestProofsAtOnce:
     def test_against_expiry_end_in_one_of_two_ways(self, client, api_key, wechat_account, settings):
         settings.ORDERS_PER_PLAYER_PER_MINUTE = 1000
         for _ in range(8):
-            attempt = attempt_at(
-                make_order(client, api_key), wechat_account, state="closed", next_query_at=None
-            )
+            attempt = attempt_at(make_order(client, api_key), wechat_account, state="closed", next_query_at=None)
             later = attempt.order.expires_at + timedelta(seconds=1)
             outcome, _ = at_once(
                 [lambda attempt=attempt: settle(attempt), lambda later=later: expire_orders(now=later)]

@@ -56,9 +56,7 @@ class TestASealedSecret:
             with pytest.raises(VaultClosed):
                 unseal(bytes(flipped), at=HERE)
 
-    @pytest.mark.parametrize(
-        "garbage", [b"", b"\x01", b"\x01\x04dev1", b"\x02" + b"x" * 200, b"\x01\xff" + b"x" * 300]
-    )
+    @pytest.mark.parametrize("garbage", [b"", b"\x01", b"\x01\x04dev1", b"\x02" + b"x" * 200, b"\x01\xff" + b"x" * 300])
     def test_garbage_is_not_a_secret(self, garbage):
         with pytest.raises(VaultClosed):
             unseal(garbage, at=HERE)
