@@ -40,7 +40,7 @@ SIMULATOR_LADDER_SPEED = environment.whole("SIMULATOR_LADDER_SPEED", 1)
 LISTEN_ADDRESS = environment.text("LISTEN_ADDRESS", "127.0.0.1")
 WEB_WORKERS = environment.whole("WEB_WORKERS", 2)
 WEB_CONNECTIONS_AT_ONCE = environment.whole("WEB_CONNECTIONS_AT_ONCE", 4096)
-WEB_THREADS = environment.whole("WEB_THREADS", 32, least=2)
+WEB_THREADS = environment.whole("WEB_THREADS", 48, least=2)
 
 
 def _developer_secrets() -> dict[str, str]:
