@@ -1,12 +1,15 @@
 """Where the game server holds the goods, a delivery waits for it, and is made exactly once."""
 
+import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connection
 from django.test import Client
 
-from fulfillment.delivering import park
+from fulfillment.delivering import confirm, park
 from fulfillment.models import Balance, Delivery, GameEvent, LedgerEntry
 from orders.models import Case
 from tests.buying import get, post, settle
@@ -129,3 +132,43 @@ class TestAcknowledgingAtOnce:
         version = order.version
         order.refresh_from_db()
         assert order.version == version + 2
+
+    def test_two_that_overlap_deliver_once(self, delivery, order):
+        """The second reads while the first has decided and not yet committed."""
+        holder = connection.copy()
+        try:
+            holder.set_autocommit(False)
+            with holder.cursor() as cursor:
+                # Nobody gets past writing the timeline, which comes after the decision.
+                cursor.execute("LOCK TABLE orders_orderevent IN SHARE MODE")
+            with ThreadPoolExecutor(2) as pool:
+                confirming = [pool.submit(confirm_in_thread, delivery, f"r{number}") for number in range(2)]
+                until(lambda: waiting_for_locks() == 2, seconds=3)
+                holder.rollback()
+                assert sorted(each.result() for each in confirming) == [False, True]
+        finally:
+            holder.close()
+        assert told() == {"order.paid": 1, "delivery.requested": 1, "order.delivered": 1}
+        assert timeline(order).count("delivered") == 1
+
+
+def confirm_in_thread(delivery, receipt: str) -> bool:
+    try:
+        return confirm(delivery_id=delivery.pk, receipt=receipt, actor="test")
+    finally:
+        connection.close()
+
+
+def waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return cursor.fetchone()[0]
+
+
+def until(condition, *, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to overlap"
+        time.sleep(0.01)
