@@ -16,6 +16,7 @@ import psycopg
 from channels_app.ids import uuid7
 from fulfillment import telling
 from fulfillment.models import DeliveryMode, DeliveryStatus
+from fulfillment.poking import poke
 from orders import cases
 from orders.documents import order_document
 from orders.fulfilment import Promise
@@ -129,6 +130,11 @@ def on_order_paid(connection: psycopg.Connection[Any], *, order: Order, now: dat
         events=[(telling.ORDER_PAID, data), (following, {**data, "delivery_id": str(delivery_id)})],
         now=now,
     )
+
+
+def hurry() -> None:
+    """Let the dispatcher know that something is due."""
+    poke()
 
 
 def on_order_cancelled(*, order: Order, now: datetime) -> None:

@@ -10,6 +10,7 @@ A kill -9 loses nothing: what was claimed is due again when its lease ends, with
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -22,16 +23,18 @@ import psycopg
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from fulfillment import delivering, outbox, telling
+from fulfillment import delivering, outbox, poking, telling
 from fulfillment.outbox import Claimed, Outcome, Verdict
 from fulfillment.sending import Sender
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-# How long the rows are left alone when nothing was due: shortly while purchases come in, longer when it is quiet.
-_BUSY_PAUSE_S, _QUIET_PAUSE_S = 0.015, 0.1
+# How long the rows are left alone when nothing was due and nobody poked: shortly while purchases come in.
+_BUSY_PAUSE_S, _QUIET_PAUSE_S = 0.05, 0.2
 _BUSY_FOR_S = 2.0
+# With no more under way than this, the next of an order is claimed by itself, not with the next batch.
+_FEW = 4
 # How long tries that are under way may still take when the process is told to stop.
 DRAIN_S = 4.0
 _HELPER_THREADS = 8
@@ -58,6 +61,9 @@ class _Dispatcher:
     async def run(self, stop: threading.Event) -> None:
         async with Sender() as self._sender:
             tending = asyncio.create_task(self._tend())
+            listener = poking.listen()
+            if listener is not None:
+                asyncio.get_running_loop().add_reader(listener, self._poked, listener)
             troubles = 0
             while not stop.is_set():
                 try:
@@ -75,6 +81,9 @@ class _Dispatcher:
                     self._busy_until = time.monotonic() + _BUSY_FOR_S
                 await self._pause()
             tending.cancel()
+            if listener is not None:
+                asyncio.get_running_loop().remove_reader(listener)
+                listener.close()
             await self._finish()
         await self._rows.close()
         await self._helpers.close()
@@ -103,13 +112,29 @@ class _Dispatcher:
             async with asyncio.timeout(_BUSY_PAUSE_S if busy else _QUIET_PAUSE_S):
                 await self._wake.wait()
 
+    def _poked(self, listener: socket.socket) -> None:
+        poking.hear(listener)
+        self._wake.set()
+
     def _start(self, message: Claimed) -> None:
         self._under_way[message.pk] = message
-        task = asyncio.create_task(self._tell(message))
+        task = asyncio.create_task(self._tell_in_turn(message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, message: Claimed) -> None:
+    async def _tell_in_turn(self, message: Claimed) -> None:
+        """A message, and at once what follows it of its order; when there is much to tell, the batches do that."""
+        following: Claimed | None = message
+        while following is not None:
+            message, following = following, None
+            told = await self._tell(message) is Verdict.TOLD
+            if told and message.order_no and len(self._under_way) <= _FEW:
+                with suppress(*_DATABASE_AWAY):
+                    following = await self._helpers.run(lambda message=message: outbox.claim_next(message))  # type: ignore[misc]
+            if following is not None:
+                self._under_way[following.pk] = following
+
+    async def _tell(self, message: Claimed) -> Verdict:
         outcome = await self._sender.send(message)
         try:
             if outcome.verdict is Verdict.TOLD:
@@ -124,6 +149,7 @@ class _Dispatcher:
         else:
             self._outcomes.append(outcome)
         self._wake.set()
+        return outcome.verdict
 
     async def _act_on(self, outcome: Outcome) -> None:
         """What a success means, before it is written down: dying in between sends the same id again, and heals."""

@@ -142,6 +142,16 @@ _CLAIM_PROBE = f"""
     )
     {_TAKE}
 """  # noqa: S608  # our own text
+# Of the order whose last message was just told, but perhaps not yet written down.
+_CLAIM_NEXT = f"""
+    WITH due AS (
+        SELECT m.id, g.seq, g.event_id, g.type, g.order_no, g.environment, g.body
+        FROM fulfillment_gameevent g JOIN fulfillment_webhookmessage m ON m.event_id = g.seq
+        WHERE g.order_no = %(order_no)s AND g.seq > %(seq)s AND m.endpoint_id = %(endpoint)s
+          AND m.state = 'waiting' AND m.attempts = 0 AND m.next_attempt_at <= now()
+        ORDER BY g.seq LIMIT 1 FOR UPDATE OF m SKIP LOCKED
+    ) {_TAKE}
+"""  # noqa: S608  # our own text
 # Everything is parked, so nothing is due that could find out whether the endpoint is back: the oldest is tried where
 # it lies.
 _CLAIM_PARKED = """
@@ -189,6 +199,15 @@ def claim(*, busy: Mapping[int, Collection[str]]) -> list[Claimed]:
         for target, cursor in wanted:
             claimed += sorted((_claimed(target, row) for row in cursor.fetchall()), key=lambda message: message.seq)
     return claimed
+
+
+def claim_next(message: Claimed) -> Claimed | None:
+    """What follows a message that was just told of its order, if it was never tried and is due."""
+    about = {
+        "order_no": message.order_no, "seq": message.seq, "endpoint": message.target.pk, "lease_s": LEASE_S
+    }  # fmt: skip
+    row = raw_connection().execute(_CLAIM_NEXT, about).fetchone()
+    return None if row is None else _claimed(message.target, row)
 
 
 def failing_targets() -> list[Target]:

@@ -41,6 +41,10 @@ class Fulfilment(Protocol):
         """
         ...
 
+    def hurry(self) -> None:
+        """What was written is committed: whoever passes it on may look now. Must neither wait nor fail."""
+        ...
+
     def on_order_cancelled(self, *, order: Order, now: datetime) -> None:
         """Tell whoever should know that an order was cancelled."""
         ...

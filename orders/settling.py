@@ -105,11 +105,14 @@ def settle_payment(proof: Proof) -> Outcome:
     database cannot do it now; then nothing has happened.
     """
     try:
-        return retrying(lambda: _settle(proof))
+        outcome = retrying(lambda: _settle(proof))
     except psycopg.errors.UniqueViolation:
         # The same transaction is booked for another attempt number, or without any: it pays nothing here (I-04).
         # That a payment is booked is asked only now, because the hot path almost never needs the answer.
-        return retrying(lambda: _settle(proof, ask_first=True))
+        outcome = retrying(lambda: _settle(proof, ask_first=True))
+    if outcome is Outcome.APPLIED:
+        fulfilment().hurry()
+    return outcome
 
 
 def _settle(proof: Proof, *, ask_first: bool = False) -> Outcome:

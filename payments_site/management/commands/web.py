@@ -11,8 +11,9 @@ from granian.log import LogLevels
 
 from payments_site.startup import refuse_unsafe_start
 
-# A head that does not arrive in this time ends the connection: a slow sender holds no place.
-_HEAD_WITHIN_MS = 15_000
+# A connection on which no head arrives for so long is ended: slow senders and idle clients. Longer than clients keep
+# idle connections by habit, so that seldom one is used that is just being closed.
+_HEAD_WITHIN_MS = 75_000
 
 
 class Command(BaseCommand):
