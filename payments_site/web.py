@@ -8,12 +8,14 @@ is complete and small, and its plain WSGI application does the rest.
 
 import asyncio
 import io
+import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, cast
 
 from django.conf import settings
@@ -28,6 +30,8 @@ from fulfillment import streaming  # noqa: E402  # needs Django set up
 from orders.problems import Problem, plain_response  # noqa: E402
 
 Headers = list[tuple[str, str]]
+
+logger = logging.getLogger(__name__)
 
 # Generous for 256 KiB over any line; a sender that takes longer is not sending.
 BODY_WITHIN_S = 10.0
@@ -58,11 +62,23 @@ class WebApplication:
             return
         except (ProtocolError, ProtocolClosed):
             return  # the sender left in the middle
-        with suppress(ProtocolClosed):  # the caller left; what it asked for is done all the same
-            await self._loop.run_in_executor(self._threads, self._answer, environ, proto)
+        answered = self._loop.create_future()
+        self._threads.submit(self._answer, environ, proto, answered)
+        await answered
 
-    def _answer(self, environ: dict[str, Any], proto: HTTPProtocol) -> None:
-        """Have Django answer; in a thread. A streamed answer is sent from here, piece by piece."""
+    def _answer(self, environ: dict[str, Any], proto: HTTPProtocol, answered: "asyncio.Future[None]") -> None:
+        """One request, in a thread; the event loop only hears that it is over."""
+        try:
+            with suppress(ProtocolClosed):  # the caller left; what it asked for is done all the same
+                self._respond(environ, proto)
+        except Exception:
+            logger.exception("a request could not be answered")
+        finally:
+            with suppress(RuntimeError):  # the process is ending
+                self._loop.call_soon_threadsafe(_settle, answered)
+
+    def _respond(self, environ: dict[str, Any], proto: HTTPProtocol) -> None:
+        """Have Django answer. A streamed answer is sent from here, piece by piece."""
         begun: list[tuple[int, Headers]] = []
 
         def start_response(status: str, headers: Headers, exc_info: object = None) -> None:
@@ -88,6 +104,17 @@ class WebApplication:
             asyncio.run_coroutine_threadsafe(transport.send_bytes(chunk), self._loop).result()
 
 
+def _settle(answered: "asyncio.Future[None]") -> None:
+    if not answered.done():  # cancelled when the process ends
+        answered.set_result(None)
+
+
+@lru_cache(maxsize=1000)  # whoever sends names without end fills nothing
+def _environ_key(header: str) -> str:
+    """How WSGI names a header; empty for one that would pass for another (`X_Forwarded_For`)."""
+    return "" if "_" in header else "HTTP_" + header.upper().replace("-", "_")
+
+
 async def _environ_of(scope: Scope, proto: HTTPProtocol) -> dict[str, Any]:
     """The WSGI environment (PEP 3333) of a request, with its body read. Raises TimeoutError, ProtocolError."""
     host, _, port = scope.server.rpartition(":")
@@ -108,11 +135,8 @@ async def _environ_of(scope: Scope, proto: HTTPProtocol) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for name, value in scope.headers.items():
-        # `X_Forwarded_For` would pass for `X-Forwarded-For`: nobody sends it in earnest.
-        if "_" in name:
-            continue
-        key = "HTTP_" + name.upper().replace("-", "_")
-        environ[key] = f"{environ[key]},{value}" if key in environ else value
+        if key := _environ_key(name):
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
     environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
     length = environ.pop("HTTP_CONTENT_LENGTH", "")
     body = b""
