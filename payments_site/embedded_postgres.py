@@ -47,6 +47,10 @@ def keep_running(data_dir: Path, stop: threading.Event) -> None:
 
 
 def _server(data_dir: Path) -> PostgresServer:
+    # Its lock would be one file for the whole machine, made by whichever user came first and closed to all others.
+    if PostgresServer.lock_path.parent != data_dir:
+        PostgresServer.lock_path = data_dir / "postgres.lock"
+        PostgresServer._lock = type(PostgresServer._lock)(PostgresServer.lock_path)
     # "stop" counts the processes that hold it: the last one to exit stops the server.
     return get_server(data_dir / "postgres", cleanup_mode="stop")
 
