@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 # Generous for 256 KiB over any line; a sender that takes longer is not sending.
 BODY_WITHIN_S = 10.0
+_SENT_WHOLE_BYTES = 1 << 20
 _LONG_POLL = re.compile(r"/api/v1/orders/[0-9A-Za-z]{1,32}")
 
 
@@ -87,21 +88,26 @@ class WebApplication:
         response = cast("HttpResponse", _django(environ, cast("Callable[..., Any]", start_response)))
         try:
             status, headers = begun[0]
-            if response.streaming:
-                self._send_stream(proto, status, headers, response)
-            else:
+            if not response.streaming:
                 proto.response_bytes(status, headers, response.content)
+            elif int(response.headers.get("Content-Length") or _SENT_WHOLE_BYTES + 1) <= _SENT_WHOLE_BYTES:
+                proto.response_bytes(status, headers, b"".join(response))  # a static file
+            else:
+                self._send_stream(proto, status, headers, response)
         finally:
             response.close()
 
     def _send_stream(self, proto: HTTPProtocol, status: int, headers: Headers, chunks: Iterable[bytes]) -> None:
-        # Pulled in this thread, which holds the database connection; each piece waits until the last one is gone.
         async def begin() -> Any:
             return proto.response_stream(status, headers)
 
+        async def send(chunk: bytes) -> None:
+            await transport.send_bytes(chunk)
+
+        # Pulled in this thread, which holds the database connection; each piece waits until the last one is gone.
         transport = asyncio.run_coroutine_threadsafe(begin(), self._loop).result()
         for chunk in chunks:
-            asyncio.run_coroutine_threadsafe(transport.send_bytes(chunk), self._loop).result()
+            asyncio.run_coroutine_threadsafe(send(chunk), self._loop).result()
 
 
 def _settle(answered: "asyncio.Future[None]") -> None:

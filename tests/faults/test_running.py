@@ -1,9 +1,11 @@
 """Two commands: it starts, sells through every method, stops without a trace, and starts again with its data."""
 
 import json
+import re
 import time
 
 import pytest
+import requests
 
 from tests.faults.stack import Stack, until
 
@@ -34,6 +36,52 @@ class TestTheDemo:
         ran = Stack(tmp_path).manage("demo")
         assert ran.returncode == 1
         assert "make run" in ran.stderr
+
+
+class TestPages:
+    """People's pages come whole through the web process: styles, the console, a file of orders."""
+
+    @pytest.fixture
+    def person(self, stack):
+        access = stack.access()
+        person = requests.Session()
+        person.headers["Accept-Language"] = "zh-CN"
+        login = f"{stack.base}/admin/login/"
+        person.get(login, timeout=20)
+        form = {
+            "username": access["admin"], "password": access["password"], "next": "/admin/",
+            "csrfmiddlewaretoken": person.cookies["csrftoken"],
+        }  # fmt: skip
+        answer = person.post(login, data=form, headers={"Referer": login}, timeout=20)
+        assert answer.url.endswith("/admin/"), answer.text[:500]
+        return person
+
+    def test_have_every_style_and_script_they_name(self, stack, person):
+        page = person.get(f"{stack.base}/admin/orders/order/", timeout=20)
+        assert page.status_code == 200
+        named = re.findall(r'(?:href|src)="(/static/[^"?]+)', page.text)
+        assert any(name.endswith("base.css") for name in named)
+        for name in named:
+            answer = person.get(stack.base + name, timeout=20)
+            assert answer.status_code == 200
+            assert len(answer.content) == int(answer.headers["Content-Length"]) > 0
+
+    def test_stream_a_file_of_orders(self, stack, person):
+        order_no = stack.order()["order_no"]
+        export = f"{stack.base}/admin/orders/order/export/"
+        page = person.get(export, timeout=20)
+        assert page.status_code == 200, page.text[:300]
+        books = re.search(r'value="(\d+\.sandbox)"', page.text)[1]
+        fields = {"books": books, "csrfmiddlewaretoken": person.cookies["csrftoken"]}
+        answer = person.post(export, data=fields, headers={"Referer": export}, timeout=60)
+        assert answer.headers["Content-Type"].startswith("text/csv"), answer.text[:300]
+        text = answer.content.decode("utf-8-sig")
+        assert order_no in text
+        assert text.rstrip().endswith("文件结束")
+
+    def test_serve_the_documentation(self, stack):
+        assert "swagger" in requests.get(f"{stack.base}/api/docs/", timeout=20).text.lower()
+        assert requests.get(f"{stack.base}/api/schema/", timeout=20).text.startswith("openapi:")
 
 
 class TestStartingAndStopping:
