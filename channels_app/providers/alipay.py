@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
@@ -20,13 +19,12 @@ from channels_app.money import Money, yuan_from_fen
 from channels_app.providers import alipay_wire as wire
 from channels_app.providers import rsa
 from channels_app.providers.alipay_certificates import read_keys
-from channels_app.providers.alipay_wire import Malformed, printable
+from channels_app.providers.alipay_wire import Malformed
 from channels_app.providers.base import (
     Ack,
     AlreadyPaid,
     AttemptUnusable,
     CloseAnswer,
-    CredentialsInvalid,
     Foreign,
     Message,
     Method,
@@ -50,6 +48,8 @@ from channels_app.providers.base import (
     Reply,
     Standing,
 )
+from channels_app.providers.credentials import address_of, matching, text_of
+from channels_app.providers.texts import cut, printable
 from channels_app.providers.transport import Transport
 
 logger = logging.getLogger(__name__)
@@ -132,9 +132,9 @@ class AlipayAdapter:
 
     def __init__(self, credentials: Mapping[str, Any]) -> None:
         """Parse the keys of a credentials file. Raises CredentialsInvalid."""
-        self._app_id = _matching(credentials, "app_id", r"[0-9A-Za-z]{1,32}")
-        self._seller_id = _matching(credentials, "seller_id", r"2088[0-9]{12}")
-        self._app_key = rsa.private_key(rsa.text_of(credentials, "app_private_key"), name="app_private_key")
+        self._app_id = matching(credentials, "app_id", r"[0-9A-Za-z]{1,32}")
+        self._seller_id = matching(credentials, "seller_id", r"2088[0-9]{12}")
+        self._app_key = rsa.private_key(text_of(credentials, "app_private_key"), name="app_private_key")
         self._alipay_keys, self._certificates = read_keys(credentials, self._app_key)
         self._gateway = _gateway(credentials)
         self._transport = Transport()
@@ -195,7 +195,7 @@ class AlipayAdapter:
             "refund_amount": yuan_from_fen(request.amount.amount_minor),
             "out_request_no": request.refund_no,
         }
-        if reason := _cut(request.reason, _REASON_BYTES):
+        if reason := cut(request.reason, _REASON_BYTES):
             content["refund_reason"] = reason
         refund = self._call("alipay.trade.refund", content)
         _same(refund, {"out_trade_no": request.attempt_no, "trade_no": request.transaction_id})
@@ -350,31 +350,16 @@ class AlipayAdapter:
 
 
 # --- credentials ------------------------------------------------------------------------------------------
-def _matching(credentials: Mapping[str, Any], name: str, pattern: str) -> str:
-    value = rsa.text_of(credentials, name)
-    if not re.fullmatch(pattern, value):
-        raise CredentialsInvalid(f"{name} does not look like one")
-    return value
-
-
 def _gateway(credentials: Mapping[str, Any]) -> str:
     if credentials.get("gateway") is None:
         return OFFICIAL_GATEWAY
-    value = rsa.text_of(credentials, "gateway")
-    try:
-        parts = urlsplit(value)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or re.search(r"[^!-~]|[?#@]", value):
-        raise CredentialsInvalid("gateway is not an address like https://host/gateway.do")
-    return value
+    return address_of(credentials, "gateway", like="https://host/gateway.do")
 
 
 # --- what we ask ------------------------------------------------------------------------------------------
 def _order(request: OpenRequest) -> dict[str, Any]:
     # Repeated with the same request this is the same document: another one would be refused.
-    subject = _cut(request.subject.translate(_NOT_IN_SUBJECT), _SUBJECT_BYTES)
+    subject = cut(request.subject.translate(_NOT_IN_SUBJECT), _SUBJECT_BYTES)
     return {
         "out_trade_no": request.attempt_no,
         "total_amount": yuan_from_fen(request.due.amount_minor),
@@ -389,12 +374,6 @@ def _whose(attempt_no: str, transaction_id: str) -> dict[str, Any]:
 
 def _beijing(at: datetime) -> str:
     return at.astimezone(wire.BEIJING).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _cut(text: str, limit: int) -> str:
-    """Printable text of at most `limit` bytes, ending with a whole character."""
-    plain = " ".join(printable(text, limit).split())
-    return plain.encode()[:limit].decode(errors="ignore").strip()
 
 
 # --- what Alipay answers ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from channels_app.providers import rsa
 from channels_app.providers.base import CredentialsInvalid
+from channels_app.providers.credentials import text_of
 
 CERTIFICATE_FILES = ("app_cert", "alipay_cert", "alipay_root_cert")
 
@@ -101,7 +102,7 @@ def root_bundle_sn(roots: Iterable[x509.Certificate]) -> str:
 
 
 def _alipay_public_key(credentials: Mapping[str, Any], app_key: RSAPrivateKey) -> RSAPublicKey:
-    key = rsa.public_key(rsa.text_of(credentials, "alipay_public_key"), name="alipay_public_key")
+    key = rsa.public_key(text_of(credentials, "alipay_public_key"), name="alipay_public_key")
     # The usual mix-up: Alipay's page shows both. With our own key nothing would ever verify.
     if key.public_numbers() == app_key.public_key().public_numbers():
         raise CredentialsInvalid("alipay_public_key is the application's own public key, not Alipay's")
@@ -116,7 +117,7 @@ def _app_certificate(credentials: Mapping[str, Any], app_key: RSAPrivateKey) -> 
 
 
 def _roots(credentials: Mapping[str, Any]) -> list[x509.Certificate]:
-    roots = _certificates(rsa.text_of(credentials, "alipay_root_cert"))
+    roots = _certificates(text_of(credentials, "alipay_root_cert"))
     if not any(_is_rsa_signed(root) for root in roots):
         raise CredentialsInvalid("alipay_root_cert holds no certificate signed with RSA")
     return roots
@@ -124,7 +125,7 @@ def _roots(credentials: Mapping[str, Any]) -> list[x509.Certificate]:
 
 def _signing_keys(credentials: Mapping[str, Any], roots: Sequence[x509.Certificate]) -> dict[str, AlipayKey]:
     first = _first_certificate(credentials, "alipay_cert")
-    bundled = _certificates(rsa.text_of(credentials, "alipay_cert"))
+    bundled = _certificates(text_of(credentials, "alipay_cert"))
     keys = {}
     for certificate in (first, *(each for each in bundled if not _is_authority(each))):
         if not _chains(certificate, bundled, roots):
@@ -139,7 +140,7 @@ def _signing_keys(credentials: Mapping[str, Any], roots: Sequence[x509.Certifica
 
 def _first_certificate(credentials: Mapping[str, Any], name: str) -> x509.Certificate:
     """The certificate that a file is about; those behind it only explain it."""
-    blocks = _PEM.findall(rsa.text_of(credentials, name))
+    blocks = _PEM.findall(text_of(credentials, name))
     certificate = _parsed(blocks[0]) if blocks else None
     if certificate is None:
         raise CredentialsInvalid(f"{name} does not begin with a PEM certificate")

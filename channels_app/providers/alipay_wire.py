@@ -216,9 +216,3 @@ def time(fields: Mapping[str, Any], name: str) -> datetime | None:
         return datetime.fromisoformat(value).replace(tzinfo=BEIJING).astimezone(UTC)
     except (ValueError, OverflowError):
         raise fault from None
-
-
-def printable(value: object, limit: int) -> str:
-    """A stranger's text made safe to store and show; empty when it is none."""
-    text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else " " for character in text)[:limit]

@@ -3,8 +3,6 @@
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,14 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from channels_app.providers.base import CredentialsInvalid
 
 _SHORTEST_KEY_BITS = 2048
-
-
-def text_of(credentials: Mapping[str, Any], name: str) -> str:
-    """A required text of a credentials file. Raises CredentialsInvalid; an empty value never passes for a key."""
-    value = credentials.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise CredentialsInvalid(f"{name} is missing or empty")
-    return value.strip()
 
 
 def private_key(text: str, *, name: str) -> RSAPrivateKey:

@@ -46,11 +46,12 @@ from channels_app.providers.base import (
     Reply,
     Standing,
 )
+from channels_app.providers.credentials import matching, text_of
+from channels_app.providers.texts import cut, printable
 from channels_app.providers.transport import ConnectFailed, HttpAnswer, Transport
 from channels_app.providers.wechatpay_keys import (
     api_v3_key,
     hosts_of,
-    matching,
     platform_keys,
     serial_as_compared,
 )
@@ -60,12 +61,10 @@ from channels_app.providers.wechatpay_wire import (
     REFUND_STANDINGS,
     VISIBLE,
     Unexpected,
-    cut,
     error_of,
     json_object,
     money_in,
     object_in,
-    printable,
     proof_of,
     refund_answer,
     refusal_in,
@@ -143,7 +142,7 @@ class WechatPayAdapter:
         self._mchid = matching(credentials, "mchid", r"[0-9]{1,32}")
         self._appid = matching(credentials, "appid", r"[0-9A-Za-z_-]{1,32}")
         self._serial_no = matching(credentials, "serial_no", r"[0-9A-Fa-f]{1,64}").upper()
-        self._private_key = rsa.private_key(rsa.text_of(credentials, "private_key"), name="private_key")
+        self._private_key = rsa.private_key(text_of(credentials, "private_key"), name="private_key")
         self._cipher = AESGCM(api_v3_key(credentials))
         self._public_key_id, self._platform_keys = platform_keys(credentials)
         self._hosts = hosts_of(credentials)

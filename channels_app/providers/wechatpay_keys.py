@@ -1,11 +1,9 @@
 """A WeChat Pay credentials file: the merchant's key, the platform's keys in both modes, where to call."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -13,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from channels_app.providers import rsa
 from channels_app.providers.base import CredentialsInvalid
+from channels_app.providers.credentials import address_of, matching, text_of
 
 OFFICIAL_HOSTS = ("https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com")
 
@@ -30,17 +29,9 @@ class PlatformKey:
         return (self.not_before is None or self.not_before <= at) and (self.not_after is None or at <= self.not_after)
 
 
-def matching(credentials: Mapping[str, Any], name: str, pattern: str) -> str:
-    """A required text of a certain form. Raises CredentialsInvalid."""
-    value = rsa.text_of(credentials, name)
-    if not re.fullmatch(pattern, value):
-        raise CredentialsInvalid(f"{name} does not look like one")
-    return value
-
-
 def api_v3_key(credentials: Mapping[str, Any]) -> bytes:
     """The key that notifications are encrypted with: 32 bytes. Raises CredentialsInvalid."""
-    key = rsa.text_of(credentials, "api_v3_key").encode("utf-8", "surrogatepass")
+    key = text_of(credentials, "api_v3_key").encode("utf-8", "surrogatepass")
     if len(key) != 32:
         raise CredentialsInvalid("api_v3_key must have exactly 32 bytes")
     return key
@@ -52,7 +43,7 @@ def platform_keys(credentials: Mapping[str, Any]) -> tuple[str, dict[str, Platfo
     public_key_id = ""
     if credentials.get("public_key") is not None or credentials.get("public_key_id") is not None:
         public_key_id = matching(credentials, "public_key_id", r"PUB_KEY_ID_[0-9A-Za-z]{1,64}")
-        key = rsa.public_key(rsa.text_of(credentials, "public_key"), name="public_key")
+        key = rsa.public_key(text_of(credentials, "public_key"), name="public_key")
         keys[serial_as_compared(public_key_id)] = PlatformKey(key=key)
     pems = credentials.get("platform_certificates") or []
     if not isinstance(pems, list):
@@ -89,16 +80,4 @@ def hosts_of(credentials: Mapping[str, Any]) -> tuple[str, ...]:
     names = [name for name in ("base_url", "second_base_url") if credentials.get(name) is not None]
     if names == ["second_base_url"]:
         raise CredentialsInvalid("second_base_url is of use only together with base_url")
-    return tuple(_base_url(credentials, name) for name in names) or OFFICIAL_HOSTS
-
-
-def _base_url(credentials: Mapping[str, Any], name: str) -> str:
-    value = rsa.text_of(credentials, name).rstrip("/")
-    try:
-        parts = urlsplit(value)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or re.search(r"[^!-~]|[?#@]", value):
-        raise CredentialsInvalid(f"{name} is not an address like https://host")
-    return value
+    return tuple(address_of(credentials, name, like="https://host").rstrip("/") for name in names) or OFFICIAL_HOSTS

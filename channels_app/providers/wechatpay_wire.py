@@ -21,6 +21,7 @@ from channels_app.providers.base import (
     RefundAnswer,
     RefundStanding,
 )
+from channels_app.providers.texts import printable
 from channels_app.providers.transport import HttpAnswer
 
 CHINA = timezone(timedelta(hours=8))
@@ -185,15 +186,3 @@ def _said(body: bytes) -> tuple[str, str]:
 def spelling(code: str) -> str:
     """A code as it is compared."""
     return code.replace("_", "").upper()
-
-
-# --- text -------------------------------------------------------------------------------------------------
-def cut(text: str, limit: int) -> str:
-    """Printable text of at most `limit` bytes, ending with a whole character."""
-    plain = " ".join(printable(text, limit).split())
-    return plain.encode()[:limit].decode(errors="ignore").strip()
-
-
-def printable(text: str, limit: int) -> str:
-    """The first characters of a text, safe in a log line."""
-    return "".join(character if character.isprintable() else " " for character in text)[:limit]
