@@ -5,13 +5,18 @@ The ceiling is a bulkhead: when one provider hangs, at most `ceiling` threads of
 behind it.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from channels_app.providers.base import ProviderBusy, ProviderUnavailable
@@ -35,6 +40,54 @@ class HttpAnswer:
     body: bytes
 
 
+class _Bounded:
+    """Gives the head of an answer as long as a silent provider gets; a dripping one would send it for ever."""
+
+    sock: socket.socket | None
+
+    def getresponse(self) -> Any:
+        late = threading.Event()
+        cut = threading.Timer(READ_TIMEOUT_S, self._cut, (late,))
+        cut.daemon = True
+        cut.start()
+        try:
+            answer = super().getresponse()  # type: ignore[misc]  # the connection's
+        finally:
+            cut.cancel()
+        if late.is_set():  # headers that were cut off pass for headers that ended
+            answer.close()
+            raise TimeoutError("the head of the answer did not end in time")
+        return answer
+
+    def _cut(self, late: threading.Event) -> None:
+        late.set()
+        with suppress(OSError):
+            if self.sock is not None:
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _HTTPConnection(_Bounded, HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Bounded, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
 class Transport:
     """The connections of one merchant account. Safe for many threads."""
 
@@ -43,7 +96,7 @@ class Transport:
         self._free = threading.BoundedSemaphore(ceiling)
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy or .netrc of the machine may see provider traffic
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=ceiling, max_retries=0)
+        adapter = _Adapter(pool_connections=4, pool_maxsize=ceiling, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
