@@ -47,7 +47,8 @@ class _Bounded:
 
     def getresponse(self) -> Any:
         late = threading.Event()
-        cut = threading.Timer(READ_TIMEOUT_S, self._cut, (late,))
+        # A little later than the limit for silence, which has its own, better known error.
+        cut = threading.Timer(READ_TIMEOUT_S * 1.1, self._cut, (late,))
         cut.daemon = True
         cut.start()
         try:
