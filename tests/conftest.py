@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import connection
+from hypothesis import settings
 
 from channels_app import vault
 from channels_app.accounts import enable_method, forget_accounts, save_account
@@ -10,6 +11,10 @@ from fulfillment.models import Item, ItemKind, ProductGrant
 from orders.authentication import forget_keys, new_api_key
 from orders.models import Game, Product, ProductPrice
 from tests import keys
+
+# Made-up input is made up in the same way every time: a test fails for a change, never for luck.
+settings.register_profile("same every time", derandomize=True, deadline=None)
+settings.load_profile("same every time")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -734,7 +734,9 @@ class TestBadWeather:
             adapter.query(NO)
 
     def test_holds_only_so_many_callers_while_a_provider_hangs(self, wechat, adapter, monkeypatch):
-        monkeypatch.setattr(transport, "READ_TIMEOUT_S", 5.0)
+        # Long enough for every caller to arrive on a busy machine: nobody may be given up while others still come.
+        monkeypatch.setattr(transport, "CONNECT_TIMEOUT_S", 10.0)
+        monkeypatch.setattr(transport, "READ_TIMEOUT_S", 20.0)
         silence = _Silence()
         wechat.will(raw(silence))
         unknown = []
@@ -748,7 +750,7 @@ class TestBadWeather:
         callers = [threading.Thread(target=ask) for _ in range(transport.CALLS_AT_ONCE)]
         for caller in callers:
             caller.start()
-        deadline = time.monotonic() + 4
+        deadline = time.monotonic() + 15
         while len(wechat.calls) < transport.CALLS_AT_ONCE and time.monotonic() < deadline:
             time.sleep(0.01)
         with pytest.raises(ProviderBusy):

@@ -1,6 +1,7 @@
 """What WeChat Pay's signed messages mean: verified bytes first, then the documented shape, never a crash."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -322,7 +323,11 @@ class TestUnexpectedShapes:
     def test_of_any_kind(self, adapter, document):
         clear = json.dumps(document).encode()
         for event in ("TRANSACTION.SUCCESS", "REFUND.CLOSED"):
-            unreadable(adapter, arrived(envelope(clear, event=event)))
+            message = None
+            with suppress(NotificationUnreadable):
+                message = adapter.read_notification(arrived(envelope(clear, event=event)))
+            # A few shapes are whole enough to say that they are another merchant's.
+            assert message is None or isinstance(message, Foreign)
 
     @settings(max_examples=100, deadline=None)
     @given(st.binary(max_size=60))
