@@ -114,12 +114,6 @@ def resume_endpoint(*, endpoint_id: int, actor: str) -> bool:
     return True
 
 
-@transaction.atomic
-def release_endpoint(*, endpoint_id: int, actor: str) -> int:
-    """Send everything that waits for an endpoint at once, parked messages too. Returns how many come earlier."""
-    return _start_afresh(_locked(endpoint_id), actor=actor)
-
-
 def requeue(*, message_ids: Sequence[int], now: datetime) -> int:
     """Try parked messages again, at once. Returns how many were parked."""
     return WebhookMessage.objects.filter(pk__in=message_ids, state=MessageState.PARKED).update(

@@ -48,10 +48,6 @@ class BoundedChangeList(ChangeList):
 class ExactFilter(admin.SimpleListFilter):
     """A filter whose choices are written out by hand: only what an index can answer."""
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """Choices: (value, label)."""
-        raise NotImplementedError
-
     def chosen(self) -> str | None:
         """The chosen value if it is one of the choices: the address bar is a stranger."""
         value = self.value()
