@@ -7,12 +7,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pgtrigger
+from django.conf import settings
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from channels_app import vault
+from channels_app.append_only import append_only
 from channels_app.ids import uuid7
 
 
@@ -59,6 +63,10 @@ class MerchantAccount(models.Model):
     credentials_version = models.PositiveIntegerField(_("credentials version"), default=0)
     # What a person may see of the keys: merchant number, serials, fingerprints. Never a secret.
     summary = models.JSONField(_("summary"), default=dict)
+    # What came of the last "check this account": {"at", "ok", "step", "said"}; empty when nobody has asked.
+    last_check = models.JSONField(
+        _("last check"), default=dict, db_default=models.Value({}, models.JSONField()), editable=False
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -186,3 +194,135 @@ class RefusedTally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.minute:%H:%M} {self.refused}"
+
+
+class AuditEntry(models.Model):
+    """One privileged change, or one look at what is private: who, what, why. Append-only (I-40).
+
+    Rows are written in the transaction of the change itself: by triggers on the tables of settings, and by the
+    console for what leaves no other row (reading, exporting, logging in, being refused). Never a secret.
+    """
+
+    at = models.DateTimeField(_("when"), db_default=Now())
+    actor = models.CharField(_("who"), max_length=150)
+    address = models.CharField(_("from address"), max_length=45, blank=True, db_default="")
+    action = models.CharField(_("what"), max_length=40)
+    subject = models.CharField(_("kind of row"), max_length=80, blank=True, db_default="")
+    subject_id = models.CharField(_("row"), max_length=64, blank=True, db_default="")
+    label = models.CharField(_("about"), max_length=200, blank=True, db_default="")
+    reason = models.CharField(_("reason"), max_length=500, blank=True, db_default="")
+    detail = models.JSONField(_("details"), default=dict)
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit trail")
+        constraints = [models.CheckConstraint(name="audit_names_somebody", condition=~Q(actor=""))]
+        indexes = [
+            models.Index("subject", "subject_id", F("id").desc(), name="audit_subject"),
+            models.Index("actor", F("id").desc(), name="audit_actor"),
+        ]
+        triggers = [append_only("audit_append_only")]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.action} {self.label}"
+
+
+class AuditSeal(models.Model):
+    """A run of audit entries, sealed: its digest covers their contents and the seal before it.
+
+    Made in batches by the worker, because a chain row by row would make every writer wait for the one before.
+    """
+
+    first_id = models.BigIntegerField(_("from entry"), unique=True)
+    last_id = models.BigIntegerField(_("to entry"), unique=True)
+    entries = models.PositiveIntegerField(_("entries"))
+    previous = models.CharField(_("seal before"), max_length=64, blank=True)
+    digest = models.CharField(_("seal"), max_length=64, unique=True)
+    sealed_at = models.DateTimeField(_("sealed"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("audit seal")
+        verbose_name_plural = _("audit seals")
+        triggers = [append_only("audit_seal_append_only")]
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
+class ProposalState(models.TextChoices):
+    """The life of a proposal."""
+
+    WAITING = "waiting", _("waiting for a second person")
+    DONE = "done", _("approved and done")
+    REJECTED = "rejected", _("rejected")
+    FAILED = "failed", _("approved, could not be done")
+    EXPIRED = "expired", _("expired")
+
+
+class Proposal(models.Model):
+    """Something that takes two people (四眼): one asks, another does it. What was asked is frozen and sealed.
+
+    `summary` is what may be shown of it: [[label, before, after], …]. The payload may carry keys, so it is sealed;
+    its digest is what the second person approves.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(_("kind"), max_length=40)
+    subject = models.CharField(_("about"), max_length=200)
+    payload_sealed = models.BinaryField(editable=False)
+    payload_sha256 = models.CharField(_("SHA-256 of what was asked"), max_length=64)
+    summary = models.JSONField(_("what would change"), default=list)
+    reason = models.CharField(_("reason"), max_length=500)
+    ticket = models.CharField(_("ticket"), max_length=80, blank=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("who asked")
+    )
+    requested_at = models.DateTimeField(_("asked"))
+    expires_at = models.DateTimeField(_("expires"))
+    state = models.CharField(_("state"), max_length=10, choices=ProposalState, default=ProposalState.WAITING)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("who decided")
+    )
+    decided_at = models.DateTimeField(_("decided"), null=True)
+    outcome = models.CharField(_("what came of it"), max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("proposal")
+        verbose_name_plural = _("proposals")
+        constraints = [
+            models.CheckConstraint(name="proposal_state_known", condition=Q(state__in=ProposalState.values)),
+            # Two people, whoever they are: superusers, commands and the API are no exception.
+            models.CheckConstraint(
+                name="proposal_takes_two",
+                condition=Q(decided_by__isnull=True) | ~Q(decided_by=F("requested_by")),
+            ),
+            models.CheckConstraint(
+                name="proposal_done_by_someone",
+                condition=Q(state__in=("waiting", "expired")) | Q(decided_by__isnull=False, decided_at__isnull=False),
+            ),
+        ]
+        indexes = [models.Index("requested_at", name="proposal_waiting", condition=Q(state="waiting"))]
+        triggers = [
+            pgtrigger.Protect(name="proposal_never_deleted", operation=pgtrigger.Delete),
+            pgtrigger.ReadOnly(
+                name="proposal_frozen",
+                fields=[
+                    "kind", "subject", "payload_sealed", "payload_sha256", "summary", "reason", "ticket",
+                    "requested_by", "requested_at", "expires_at",
+                ],
+            ),
+            # Once decided, for ever.
+            pgtrigger.FSM(
+                name="proposal_moves",
+                field="state",
+                transitions=[
+                    ("waiting", "done"), ("waiting", "rejected"), ("waiting", "failed"), ("waiting", "expired"),
+                ],
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"
+
+    def _cell(self) -> bytes:
+        return vault.place("channels_app_proposal", self.pk, "payload_sealed")

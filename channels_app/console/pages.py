@@ -100,6 +100,8 @@ class Act:
     # False only for acts that talk to the outside and commit by themselves. All others change the row and
     # write down who did it in one transaction.
     atomic: bool = True
+    # True for what moves money, keys or rights: the second factor must be fresh (see `factor_is_fresh`).
+    step_up: bool = False
 
 
 class ActRefused(Exception):

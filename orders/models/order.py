@@ -1,12 +1,6 @@
-"""Orders: what a player owes, whether it is paid, and the history that proves it.
-
-Speaks to payment providers only through `channels_app.providers`; knows nothing of goods or delivery beyond
-the frozen lines a buyer was promised and a delivery state that the floor above reports.
-Amounts are integers in minor units (fen, cents). Times are aware and UTC.
-"""
+"""An order, its attempts to be paid, and the timeline that proves its history."""
 
 import pgtrigger
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
@@ -14,107 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from channels_app.append_only import append_only
 from channels_app.models import Channel, Environment, MerchantAccount
-
-
-class Game(models.Model):
-    """One game of the studio. Its clock decides the business day and the date an order number begins with."""
-
-    code = models.SlugField(_("code"), max_length=32, unique=True)
-    name = models.CharField(_("name"), max_length=100)
-    time_zone = models.CharField(_("time zone"), max_length=40, default="Asia/Shanghai")
-    day_turns_at_hour = models.PositiveSmallIntegerField(_("day turns at hour"), default=0)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-
-    class Meta:
-        verbose_name = _("game")
-        verbose_name_plural = _("games")
-        constraints = [
-            models.CheckConstraint(name="game_day_turn_hour", condition=Q(day_turns_at_hour__lte=23)),
-        ]
-
-    def __str__(self) -> str:
-        return self.code
-
-
-class Scope(models.TextChoices):
-    """What an API key may do."""
-
-    ORDERS = "orders", _("create, read, pay and cancel orders")
-    CATALOGUE = "catalogue", _("read products and channels")
-    PLAYERS = "players", _("read players, acknowledge deliveries")
-    EVENTS = "events", _("read the event list")
-
-
-def all_scopes() -> list[str]:
-    """A new key may do everything a game server does."""
-    return list(Scope.values)
-
-
-class ApiKey(models.Model):
-    """A game server's key. The key itself is shown once; only its SHA-256 is kept (it has 256 random bits)."""
-
-    game = models.ForeignKey(Game, models.CASCADE, related_name="api_keys", verbose_name=_("game"))
-    name = models.CharField(_("name"), max_length=60, blank=True)
-    prefix = models.CharField(_("prefix"), max_length=24)
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    environment = models.CharField(_("environment"), max_length=10, choices=Environment)
-    scopes = ArrayField(models.CharField(max_length=20), verbose_name=_("scopes"), default=all_scopes)
-    allowed_networks = ArrayField(
-        models.CharField(max_length=50), verbose_name=_("allowed networks"), default=list, blank=True
-    )
-    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
-    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
-    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-
-    class Meta:
-        verbose_name = _("API key")
-        verbose_name_plural = _("API keys")
-
-    def __str__(self) -> str:
-        return f"{self.prefix}…"
-
-
-class Product(models.Model):
-    """Something a game sells. Price and contents always come from here, never from a caller."""
-
-    game = models.ForeignKey(Game, models.CASCADE, related_name="products", verbose_name=_("game"))
-    product_id = models.CharField(_("product"), max_length=64)
-    name = models.CharField(_("name"), max_length=100)
-    is_active = models.BooleanField(_("on sale"), default=True)
-    store_ids = models.JSONField(_("store product ids"), default=dict, blank=True)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("updated"), auto_now=True)
-
-    class Meta:
-        verbose_name = _("product")
-        verbose_name_plural = _("products")
-        constraints = [models.UniqueConstraint(name="product_once_per_game", fields=("game", "product_id"))]
-
-    def __str__(self) -> str:
-        return self.product_id
-
-
-class ProductPrice(models.Model):
-    """The price of a product in one currency; a row with a channel wins over the row without."""
-
-    product = models.ForeignKey(Product, models.CASCADE, related_name="prices", verbose_name=_("product"))
-    currency = models.CharField(_("currency"), max_length=3)
-    channel = models.ForeignKey(
-        Channel, models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("channel")
-    )
-    amount_minor = models.PositiveBigIntegerField(_("amount in minor units"))
-
-    class Meta:
-        verbose_name = _("price")
-        verbose_name_plural = _("prices")
-        constraints = [
-            models.UniqueConstraint(name="price_once", fields=("product", "currency", "channel"), nulls_distinct=False),
-            models.CheckConstraint(name="price_positive", condition=Q(amount_minor__gt=0)),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.amount_minor} {self.currency}"
+from orders.models.catalogue import Game, Product
 
 
 class OrderState(models.TextChoices):
@@ -248,6 +142,8 @@ class Order(models.Model):
             models.Index("expires_at", name="order_expiring", condition=Q(state=OrderState.PENDING)),
             models.Index("transaction_id", name="order_transaction", condition=~Q(transaction_id="")),
             models.Index("game", "id", name="order_undelivered", condition=Q(delivery_state__in=("pending", "parked"))),
+            models.Index("role_id", F("id").desc(), name="order_role", condition=~Q(role_id="")),
+            models.Index("game", F("id").desc(), name="order_refunded", condition=Q(refunded_minor__gt=0)),
         ]
         triggers = [
             # I-22, I-23: only the edges of ORDER_TRANSITIONS, whoever writes.
@@ -331,80 +227,6 @@ class PaymentAttempt(models.Model):
         return self.attempt_no
 
 
-class ProofSource(models.TextChoices):
-    """How the proof of a payment reached us."""
-
-    NOTIFICATION = "notification", _("provider's notification")
-    QUERY = "query", _("we asked the provider")
-
-
-class HoldReason(models.TextChoices):
-    """Why money that arrived was not applied to an order. Each opens a case of the same name."""
-
-    UNKNOWN_ORDER = "unknown_order", _("no such order")
-    AMOUNT_DIFFERS = "amount_differs", _("amount or currency differs")
-    SECOND_PAYMENT = "second_payment", _("the order was already paid")
-    LATE_PAYMENT = "late_payment", _("paid after the order was cancelled")
-    GIVEN_BACK = "given_back", _("given back at the provider before it was booked")
-
-
-class Payment(models.Model):
-    """Money that arrived (到账). Kept whatever it was for; at most one payment of an order is applied."""
-
-    account = models.ForeignKey(
-        MerchantAccount, models.PROTECT, related_name="+", verbose_name=_("account"), db_index=False
-    )
-    environment = models.CharField(_("environment"), max_length=10, choices=Environment)
-    transaction_id = models.CharField(_("provider transaction"), max_length=64)
-    attempt_no = models.CharField(_("attempt number"), max_length=64)
-    attempt = models.ForeignKey(
-        PaymentAttempt, models.PROTECT, null=True, related_name="payments", verbose_name=_("attempt")
-    )
-    order = models.ForeignKey(
-        Order, models.PROTECT, null=True, related_name="payments", verbose_name=_("order"), db_index=False
-    )
-    amount_minor = models.PositiveBigIntegerField(_("amount in minor units"))
-    currency = models.CharField(_("currency"), max_length=3)
-    applied = models.BooleanField(_("applied"))
-    hold_reason = models.CharField(_("held because"), max_length=20, choices=HoldReason, blank=True)
-    source = models.CharField(_("proved by"), max_length=12, choices=ProofSource)
-    paid_at = models.DateTimeField(_("paid"))
-    received_at = models.DateTimeField(_("received"))
-
-    class Meta:
-        verbose_name = _("payment")
-        verbose_name_plural = _("payments")
-        constraints = [
-            # I-04: a provider's transaction is booked once, however often it is told.
-            models.UniqueConstraint(name="payment_booked_once", fields=("account", "transaction_id")),
-            # I-05: a player can pay one order twice through two providers. Both payments are kept; only one
-            # may count towards the order, the other waits for its refund.
-            models.UniqueConstraint(name="payment_one_applied_per_order", fields=("order",), condition=Q(applied=True)),
-            models.CheckConstraint(
-                name="payment_applied_or_held",
-                condition=Q(applied=True, hold_reason="", order__isnull=False)
-                | (Q(applied=False) & ~Q(hold_reason="")),
-            ),
-        ]
-        indexes = [
-            models.Index("order", name="payment_order", condition=Q(order__isnull=False)),
-            models.Index("transaction_id", name="payment_transaction"),
-        ]
-        triggers = [
-            pgtrigger.Protect(name="payment_never_deleted", operation=pgtrigger.Delete),
-            pgtrigger.ReadOnly(
-                name="payment_facts_frozen",
-                fields=[
-                    "account", "environment", "transaction_id", "attempt_no", "amount_minor", "currency", "paid_at",
-                    "received_at",
-                ],
-            ),
-        ]  # fmt: skip
-
-    def __str__(self) -> str:
-        return self.transaction_id
-
-
 class EventKind(models.TextChoices):
     """What can happen to an order, in the words of its timeline."""
 
@@ -419,6 +241,7 @@ class EventKind(models.TextChoices):
     DELIVERY_REQUESTED = "delivery_requested", _("game server asked to deliver")
     DELIVERED = "delivered", _("delivered")
     DELIVERY_PARKED = "delivery_parked", _("delivery stopped, needs a person")
+    REFUNDED = "refunded", _("refunded")
     REFUND_NOTICE = "refund_notice", _("provider told of a refund")
 
 
@@ -441,95 +264,3 @@ class OrderEvent(models.Model):
 
     def __str__(self) -> str:
         return self.get_kind_display()
-
-
-class CaseKind(models.TextChoices):
-    """What needs a human (差错/异常单)."""
-
-    UNKNOWN_ORDER = "unknown_order", _("money for an unknown order")
-    AMOUNT_DIFFERS = "amount_differs", _("amount or currency differs")
-    SECOND_PAYMENT = "second_payment", _("paid twice")
-    LATE_PAYMENT = "late_payment", _("paid after cancel")
-    GIVEN_BACK = "given_back", _("paid and given back before it was booked")
-    UNDECIDED = "undecided", _("provider does not say whether it was paid")
-    PROVIDER_REFUND = "provider_refund", _("refunded at the provider")
-    DELIVERY_PARKED = "delivery_parked", _("delivery stopped")
-    WEBHOOK_PARKED = "webhook_parked", _("game server was not told")
-    UNREADABLE_NOTIFICATION = "unreadable", _("notification cannot be read")
-
-
-class Case(models.Model):
-    """One thing that a person must look at. `subject` names what it is about, and opens at most once."""
-
-    kind = models.CharField(_("kind"), max_length=20, choices=CaseKind)
-    subject = models.CharField(_("about"), max_length=120)
-    environment = models.CharField(_("environment"), max_length=10, choices=Environment)
-    game = models.ForeignKey(Game, models.PROTECT, null=True, related_name="+", verbose_name=_("game"))
-    order = models.ForeignKey(Order, models.PROTECT, null=True, related_name="cases", verbose_name=_("order"))
-    payment = models.ForeignKey(Payment, models.PROTECT, null=True, related_name="cases", verbose_name=_("payment"))
-    account = models.ForeignKey(MerchantAccount, models.PROTECT, null=True, related_name="+", verbose_name=_("account"))
-    amount_minor = models.BigIntegerField(_("amount in minor units"), null=True)
-    currency = models.CharField(_("currency"), max_length=3, blank=True)
-    detail = models.CharField(_("detail"), max_length=300, blank=True)
-    opened_at = models.DateTimeField(_("opened"))
-    closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
-    decision = models.CharField(_("decision"), max_length=40, blank=True)
-    closed_by = models.CharField(_("closed by"), max_length=80, blank=True)
-    note = models.CharField(_("reason"), max_length=500, blank=True, db_default="")
-
-    class Meta:
-        verbose_name = _("case")
-        verbose_name_plural = _("cases")
-        permissions = [("close_case", "Can close a case")]
-        constraints = [
-            models.UniqueConstraint(
-                name="case_open_once", fields=("kind", "subject"), condition=Q(closed_at__isnull=True)
-            ),
-            # Nothing closes without a name and a decision.
-            models.CheckConstraint(
-                name="case_closed_by_someone",
-                condition=Q(closed_at__isnull=True) | (~Q(closed_by="") & ~Q(decision="")),
-            ),
-        ]
-        indexes = [models.Index("opened_at", name="case_open", condition=Q(closed_at__isnull=True))]
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.subject}"
-
-
-class IdempotencyRecord(models.Model):
-    """The first answer to a request that carried an Idempotency-Key; repeated word for word."""
-
-    caller = models.CharField(max_length=80)  # the game and environment, or the order of a client token
-    key = models.CharField(max_length=255)
-    request_sha256 = models.CharField(max_length=64)
-    started_at = models.DateTimeField()
-    # Empty while the first request is still running.
-    status = models.PositiveSmallIntegerField(null=True)
-    body = models.BinaryField(null=True)
-
-    class Meta:
-        verbose_name = _("idempotency record")
-        verbose_name_plural = _("idempotency records")
-        constraints = [models.UniqueConstraint(name="idempotency_key_once", fields=("caller", "key"))]
-        indexes = [models.Index("started_at", name="idempotency_started")]
-
-    def __str__(self) -> str:
-        return self.key
-
-
-class RateCounter(models.Model):
-    """How often something was done in one window. One atomic statement counts; an unlogged table holds it."""
-
-    key = models.CharField(max_length=160)
-    window = models.DateTimeField()
-    count = models.PositiveIntegerField()
-
-    class Meta:
-        verbose_name = _("rate counter")
-        verbose_name_plural = _("rate counters")
-        constraints = [models.UniqueConstraint(name="rate_counter_once", fields=("key", "window"))]
-        indexes = [models.Index("window", name="rate_counter_window")]
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.count}"
