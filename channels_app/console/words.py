@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from channels_app.models import Environment
 
@@ -39,6 +40,21 @@ def mark(label: object, tone: str) -> SafeString:
 def number(text: object) -> SafeString:
     """An order number, transaction or id: monospace, never cut."""
     return format_html('<span class="number">{}</span>', text) if text else SafeString("")
+
+
+def copy_button(text: object) -> SafeString:
+    """A small button that copies `text` (console.js); nothing without a clipboard."""
+    return format_html(
+        '<button type="button" class="copy icon" data-copy="{}" aria-label="{}" data-copied="{}"></button>',
+        text,
+        _("Copy %(text)s") % {"text": text},
+        _("Copied"),
+    )
+
+
+def copyable(text: object, shown: object = None) -> SafeString:
+    """A number with its copy button; `shown` may be something shorter, the button copies the whole."""
+    return format_html("{}{}", number(text if shown is None else shown), copy_button(text)) if text else SafeString("")
 
 
 def clock(at: datetime) -> str:

@@ -8,9 +8,11 @@ from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from channels_app.console.addresses import PAGES
 from orders.models import Game
 from payments_site.console.home import home
 
@@ -37,11 +39,17 @@ class ConsoleSite(AdminSite):
 
         return update_wrapper(on_business_clock, inner)
 
+    def get_urls(self) -> list[Any]:
+        """Adds the pages that belong to no table; before the admin's own, whose last address takes everything."""
+        ours = [path(page.route, self.admin_view(page.view), name=page.name) for page in PAGES]
+        return [*ours, *super().get_urls()]
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Adds the clock: no figure without it."""
         now = timezone.localtime()
         return {
             **super().each_context(request),
+            "look_up_address": reverse("admin:look_up") if any(page.name == "look_up" for page in PAGES) else "",
             "console_clock": {"at": now, "zone": f"{timezone.get_current_timezone_name()}, UTC{now:%z}"},
         }
 
