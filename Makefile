@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FLOORS := channels_app orders fulfillment payments_site
 
-.PHONY: run test check bench messages
+.PHONY: run test check bench screenshots messages
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run .env  ## start everything; Ctrl-C stops everything
@@ -24,6 +24,9 @@ check: $(VENV)/.dev  ## what CI runs: format, lint, types, floors, migrations, t
 
 bench: $(VENV)/.run .env  ## speed and memory, each figure beside its floor of the same run
 	$(BIN)/python -m bench
+
+screenshots: $(VENV)/.dev  ## the main pages as they look today, in var/screenshots (needs Chromium)
+	@$(BIN)/python -m tests.screenshots
 
 messages: $(VENV)/.dev  ## collect the texts to translate (needs gettext)
 	DEBUG=1 $(BIN)/python manage.py makemessages -l zh_Hans --ignore '$(VENV)' --ignore var --no-wrap

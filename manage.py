@@ -10,6 +10,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payments_site.settings")
     from django.core.management import execute_from_command_line
 
+    from channels_app import trail
+
+    trail.command(" ".join(sys.argv[1:2]))  # whatever it changes is written down with its name
     execute_from_command_line(sys.argv)
 
 

@@ -9,12 +9,11 @@ from django.db import transaction
 
 from channels_app import vault
 from channels_app.models import AccountState, Channel, ChannelMethod, MerchantAccount, Notification
-from channels_app.providers import PROVIDER_OF_METHOD, build_adapter
+from channels_app.providers import ADAPTERS, PROVIDER_OF_METHOD, build_adapter
 from channels_app.providers.base import ProviderAdapter
+from channels_app.providers.fields import FieldKind, key_facts
 
-_SHOWN = (
-    "mchid", "appid", "serial_no", "public_key_id", "app_id", "seller_id", "base_url", "second_base_url", "gateway",
-)  # fmt: skip
+_SHOWN_KINDS = (FieldKind.TEXT, FieldKind.ADDRESS)
 _BATCH = 500
 
 ROW_REMEMBERED_S = 2.0
@@ -90,9 +89,41 @@ def save_account(*, provider: str, code: str, environment: str, credentials: Map
     if (account.provider, account.environment) != (provider, environment):
         raise AccountRefused(f"{code} is a {account.environment} account of {account.provider}")
     account.set_credentials(credentials)
-    account.summary = {name: credentials[name] for name in _SHOWN if name in credentials}
-    account.save(update_fields=["credentials_sealed", "credentials_version", "summary", "updated_at"])
+    account.summary = _summary(provider, credentials)
+    account.last_check = {}  # it spoke of other keys
+    account.save(update_fields=["credentials_sealed", "credentials_version", "summary", "last_check", "updated_at"])
     return account
+
+
+def _summary(provider: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be shown of credentials: numbers and names, and of every key its fingerprint and last day."""
+    fields = ADAPTERS[provider].fields
+    shown: dict[str, Any] = {
+        field.name: credentials[field.name]
+        for field in fields
+        if field.kind in _SHOWN_KINDS and credentials.get(field.name)
+    }
+    shown["keys"] = [
+        {
+            "field": fact.field,
+            "fingerprint": fact.fingerprint,
+            "expires_at": fact.expires_at.isoformat() if fact.expires_at else None,
+        }
+        for fact in key_facts(fields, credentials)
+    ]
+    return shown
+
+
+def merged_credentials(account: MerchantAccount, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The credentials after a person filled in the form: an empty sealed field keeps what is stored.
+
+    Every other field is shown in the form, so empty there means: not any more. Raises vault.VaultClosed.
+    """
+    kept = account.credentials()
+    sealed = {field.name for field in ADAPTERS[account.provider].fields if field.is_sealed}
+    merged = {name: value for name, value in kept.items() if name in sealed}
+    merged.update({name: value for name, value in typed.items() if value is not None})
+    return merged
 
 
 # A closed account stays closed; before that, payments under way must have somewhere to end.
@@ -112,6 +143,26 @@ def move_account(*, account_id: int, to: AccountState) -> MerchantAccount:
     account.state = to
     account.save(update_fields=["state", "updated_at"])
     return account
+
+
+@transaction.atomic
+def replace_account(*, account_id: int, by_id: int) -> int:
+    """Send every method of an account through another one, and let the first drain. Returns how many methods.
+
+    Payments under way end where they were opened. Raises AccountRefused: another provider or environment, or an
+    account that takes nothing new.
+    """
+    old, new = MerchantAccount.objects.select_for_update().filter(pk__in=(account_id, by_id)).order_by("pk")
+    if old.pk != account_id:
+        old, new = new, old
+    if (old.provider, old.environment) != (new.provider, new.environment):
+        raise AccountRefused(f"{new.code} is a {new.environment} account of {new.provider}")
+    if new.state != AccountState.ACTIVE:
+        raise AccountRefused(f"{new.code} is {new.state}; only an active account takes new payments")
+    moved = ChannelMethod.objects.filter(account=old).update(account=new)
+    if old.state == AccountState.ACTIVE:
+        move_account(account_id=old.pk, to=AccountState.DRAINING)
+    return moved
 
 
 @transaction.atomic

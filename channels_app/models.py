@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from channels_app import vault
 from channels_app.append_only import append_only
 from channels_app.ids import uuid7
+from channels_app.trail import trail
 
 
 class Environment(models.TextChoices):
@@ -38,6 +39,7 @@ class Channel(models.Model):
     class Meta:
         verbose_name = _("channel")
         verbose_name_plural = _("channels")
+        triggers = trail("channel", subject="channels_app.channel", label="code")
 
     def __str__(self) -> str:
         return self.code
@@ -73,10 +75,18 @@ class MerchantAccount(models.Model):
     class Meta:
         verbose_name = _("merchant account")
         verbose_name_plural = _("merchant accounts")
+        permissions = [("edit_account", "Can set up accounts, their keys and methods (with a second person)")]
         constraints = [
             models.CheckConstraint(name="account_environment_known", condition=Q(environment__in=Environment.values)),
             models.CheckConstraint(name="account_state_known", condition=Q(state__in=AccountState.values)),
         ]
+        triggers = trail(
+            "account",
+            subject="channels_app.merchantaccount",
+            label="code",
+            hidden=("credentials_sealed",),
+            quiet=("last_check", "updated_at"),
+        )
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.code}"
@@ -114,6 +124,9 @@ class ChannelMethod(models.Model):
                 name="channel_method_once_per_environment", fields=("channel", "environment", "method")
             ),
         ]
+        triggers = trail(
+            "channel_method", subject="channels_app.channel", key="channel_id", thing="method", label="method"
+        )
 
     def __str__(self) -> str:
         return f"{self.channel_id}:{self.method}"

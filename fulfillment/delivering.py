@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from channels_app.ids import uuid7
-from fulfillment import telling
+from fulfillment import hastening, telling
 from fulfillment.models import DeliveryMode, DeliveryStatus
 from fulfillment.poking import poke
 from orders import cases
@@ -140,6 +140,16 @@ def hurry() -> None:
 def on_order_cancelled(*, order: Order, now: datetime) -> None:
     """Tell the game server; part of the transaction that is under way."""
     telling.tell(raw_connection(), order=order, events=[(telling.ORDER_CANCELLED, order_document(order))], now=now)
+
+
+def next_try(*, order: Order) -> datetime | None:
+    """When the game server is asked for the goods next."""
+    return hastening.next_try(order_no=order.order_no)
+
+
+def try_now(*, order: Order) -> bool:
+    """Ask the game server for the goods now."""
+    return hastening.try_now(order_no=order.order_no)
 
 
 # --- deliveries that wait for the game server ---------------------------------------------------------------

@@ -12,6 +12,7 @@ from channels_app import vault
 from channels_app.append_only import append_only
 from channels_app.ids import uuid7
 from channels_app.models import Environment
+from channels_app.trail import trail
 from orders.models import Game, Order, Product
 
 
@@ -32,6 +33,7 @@ class DeliveryPolicy(models.Model):
         verbose_name = _("delivery policy")
         verbose_name_plural = _("delivery policies")
         constraints = [models.CheckConstraint(name="delivery_mode_known", condition=Q(mode__in=DeliveryMode.values))]
+        triggers = trail("policy", subject="orders.game", key="game_id", thing="delivery policy", label="mode")
 
     def __str__(self) -> str:
         return self.mode
@@ -74,6 +76,7 @@ class Item(models.Model):
         verbose_name = _("item")
         verbose_name_plural = _("items")
         constraints = [models.UniqueConstraint(name="item_once_per_game", fields=("game", "item_id"))]
+        triggers = trail("item", subject="fulfillment.item", label="item_id")
 
     def __str__(self) -> str:
         return self.item_id
@@ -94,6 +97,7 @@ class ProductGrant(models.Model):
             models.UniqueConstraint(name="grant_once_per_item", fields=("product", "item")),
             models.CheckConstraint(name="grant_gives_something", condition=Q(quantity__gt=0) | Q(bonus__gt=0)),
         ]
+        triggers = trail("grant", subject="orders.product", key="product_id", thing="contents", label="item_id")
 
     def __str__(self) -> str:
         return f"{self.quantity}+{self.bonus}"
@@ -128,6 +132,11 @@ class Delivery(models.Model):
     class Meta:
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
+        permissions = [
+            ("redeliver", "Can deliver again what was paid"),
+            ("request_grant", "Can ask for goods to be given by hand"),
+            ("approve_grant", "Can approve goods that a colleague asked for"),
+        ]
         constraints = [
             # I-01: however many proofs, retries and people ask for it, goods leave once.
             models.UniqueConstraint(
@@ -344,10 +353,18 @@ class WebhookEndpoint(models.Model):
     class Meta:
         verbose_name = _("webhook endpoint")
         verbose_name_plural = _("webhook endpoints")
+        permissions = [("edit_endpoint", "Can change a game server's address and secret (with a second person)")]
         constraints = [
             models.UniqueConstraint(name="endpoint_one_per_game", fields=("game",)),
             models.CheckConstraint(name="endpoint_state_known", condition=Q(state__in=EndpointState.values)),
         ]
+        triggers = trail(
+            "endpoint",
+            subject="fulfillment.webhookendpoint",
+            label="url",
+            hidden=("secrets_sealed",),
+            quiet=("failures_in_a_row", "failing_since", "next_probe_at", "last_success_at", "last_error"),
+        )
 
     def __str__(self) -> str:
         return self.url

@@ -1,11 +1,16 @@
-"""Cases (异常单): one queue for everything that needs a human. Opening one twice opens it once."""
+"""Cases (异常单): one queue for everything that needs a human. Opening one twice opens it once.
 
-from datetime import datetime
+How long each kind may wait, and for whom it waits, stands here once: the first page, the queue and what a player is
+told ("an answer by …") read the same table.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from django.db import connection, models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from orders.models import Case, CaseKind
+from orders.models import Case, CaseKind, Order
 
 
 class Decision(models.TextChoices):
@@ -16,6 +21,68 @@ class Decision(models.TextChoices):
     TOLD = "told", _("game server was told")
     SWITCHED_ON = "switched on", _("endpoint switched on again")
     EXPLAINED = "explained", _("explained, nothing to do")
+
+
+class Queue(models.TextChoices):
+    """Whose turn it is while nobody in person has taken a case. The values are the names of roles."""
+
+    SUPPORT = "support", _("customer service lead")
+    OPERATIONS = "operations", _("operations")
+    FINANCE = "finance", _("finance")
+    ENGINEER = "engineer", _("engineers")
+
+
+# Hours within which a person has decided.
+LIMIT_HOURS: Mapping[CaseKind, int] = {
+    CaseKind.UNKNOWN_ORDER: 24,
+    CaseKind.AMOUNT_DIFFERS: 4,
+    CaseKind.SECOND_PAYMENT: 24,
+    CaseKind.LATE_PAYMENT: 4,
+    CaseKind.GIVEN_BACK: 8,
+    CaseKind.UNDECIDED: 4,
+    CaseKind.PROVIDER_REFUND: 8,
+    CaseKind.DELIVERY_PARKED: 4,
+    CaseKind.WEBHOOK_PARKED: 8,
+    CaseKind.HANDED_OVER: 4,
+    CaseKind.UNREADABLE_NOTIFICATION: 4,
+}
+QUEUES: Mapping[CaseKind, Queue] = {
+    CaseKind.UNKNOWN_ORDER: Queue.FINANCE,
+    CaseKind.AMOUNT_DIFFERS: Queue.FINANCE,
+    CaseKind.SECOND_PAYMENT: Queue.SUPPORT,
+    CaseKind.LATE_PAYMENT: Queue.SUPPORT,
+    CaseKind.GIVEN_BACK: Queue.FINANCE,
+    CaseKind.UNDECIDED: Queue.FINANCE,
+    CaseKind.PROVIDER_REFUND: Queue.FINANCE,
+    CaseKind.DELIVERY_PARKED: Queue.OPERATIONS,
+    CaseKind.WEBHOOK_PARKED: Queue.OPERATIONS,
+    CaseKind.HANDED_OVER: Queue.SUPPORT,
+    CaseKind.UNREADABLE_NOTIFICATION: Queue.ENGINEER,
+}
+# `assignee` holds a user name, or this followed by a queue that the case was given to.
+_OF_QUEUE = "queue:"
+
+
+def answer_by(case: Case) -> datetime:
+    """Until when a person should have decided."""
+    return case.opened_at + timedelta(hours=LIMIT_HOURS[CaseKind(case.kind)])
+
+
+def is_late(case: Case, now: datetime) -> bool:
+    """Whether an open case has waited longer than its kind may."""
+    return case.closed_at is None and answer_by(case) < now
+
+
+def queue_of(case: Case) -> Queue:
+    """Whose turn it is while no person has taken the case."""
+    if case.assignee.startswith(_OF_QUEUE):
+        return Queue(case.assignee.removeprefix(_OF_QUEUE))
+    return QUEUES[CaseKind(case.kind)]
+
+
+def taken_by(case: Case) -> str:
+    """The user name of the person who has taken the case; empty while it waits in a queue."""
+    return "" if case.assignee.startswith(_OF_QUEUE) else case.assignee
 
 
 class CaseClosed(Exception):
@@ -82,3 +149,35 @@ def close_case(*, case_id: int, decision: Decision, reason: str, by: str, now: d
     case.note = note[:500]
     case.save(update_fields=["closed_at", "decision", "closed_by", "note"])
     return case
+
+
+@transaction.atomic
+def assign_case(*, case_id: int, to: str | Queue) -> Case:
+    """Give an open case to a person (by user name) or to a queue. Raises CaseClosed."""
+    case = Case.objects.select_for_update().get(pk=case_id)
+    if case.closed_at is not None:
+        raise CaseClosed
+    case.assignee = f"{_OF_QUEUE}{to.value}" if isinstance(to, Queue) else to[:150]
+    case.save(update_fields=["assignee"])
+    return case
+
+
+class AlreadyHandedOver(Exception):
+    """The order waits for a colleague already."""
+
+
+@transaction.atomic
+def hand_over(*, order: Order, to: Queue, detail: str, now: datetime) -> Case:
+    """Put an order before a colleague as a case of its own. Raises AlreadyHandedOver while one is open."""
+    about = {"kind": CaseKind.HANDED_OVER, "subject": f"order:{order.order_no}"}
+    # The row that is inserted is locked; of two who ask at once the second finds the first's.
+    if Case.objects.filter(**about, closed_at__isnull=True).exists():
+        raise AlreadyHandedOver
+    open_case(
+        **about, environment=order.environment, now=now, game_id=order.game_id, order_id=order.pk,
+        amount_minor=order.amount_minor, currency=order.currency, detail=detail,
+    )  # fmt: skip
+    case = Case.objects.select_for_update().get(**about, closed_at__isnull=True)
+    if case.assignee:
+        raise AlreadyHandedOver
+    return assign_case(case_id=case.pk, to=to)

@@ -11,20 +11,24 @@ from orders.models import Game, Order, Payment, PaymentAttempt
 
 
 def order_places(term: str) -> list[QuerySet[Order]]:
-    """Where an order may be found: its number, game's reference, an attempt, a transaction, the player."""
-    # These indexes begin with the game or the account. Both are few; naming them all lets the index answer.
-    games = list(Game.objects.order_by("pk").values_list("pk", flat=True))
+    """Where an order may be found: its number, game's reference, an attempt, a transaction, the player, the role."""
     orders = Order.objects
     return [
         orders.filter(order_no=term),
-        orders.filter(game__in=games, client_ref=term),
-        orders.filter(game__in=games, uid=term),
+        orders.filter(game__in=games_few(), client_ref=term),
+        orders.filter(game__in=games_few(), uid=term),
+        orders.filter(role_id=term).exclude(role_id=""),
         # The exclusion repeats the condition of the partial index.
         orders.filter(transaction_id=term).exclude(transaction_id=""),
         orders.filter(pk__in=attempts_numbered(term).values("order")),
         # Money that is held is not on the order; it is on its payment.
         orders.filter(pk__in=Payment.objects.filter(transaction_id=term, order__isnull=False).values("order")),
     ]
+
+
+def games_few() -> list[int]:
+    """All games by key. Some indexes begin with the game; naming them all lets the index answer."""
+    return list(Game.objects.order_by("pk").values_list("pk", flat=True))
 
 
 def attempts_numbered(term: str) -> QuerySet[PaymentAttempt]:

@@ -26,7 +26,7 @@ class Promise:
 
 
 class Fulfilment(Protocol):
-    """Verbs of the floor above. All of them run inside the caller's transaction and pipeline."""
+    """Verbs of the floor above. Those with a connection run inside the caller's transaction and pipeline."""
 
     def promise(
         self, connection: psycopg.Connection[Any], *, game_id: int, product_code: str, quantity: int
@@ -47,6 +47,14 @@ class Fulfilment(Protocol):
 
     def on_order_cancelled(self, *, order: Order, now: datetime) -> None:
         """Tell whoever should know that an order was cancelled."""
+        ...
+
+    def next_try(self, *, order: Order) -> datetime | None:
+        """When the goods of a paid order are tried next; None when nothing is going to happen by itself."""
+        ...
+
+    def try_now(self, *, order: Order) -> bool:
+        """Try to deliver the goods of a paid order now rather than later; False when nothing had to be moved."""
         ...
 
 

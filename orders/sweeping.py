@@ -20,6 +20,7 @@ from django.utils import timezone
 from channels_app.inbox import forget_refused
 from orders.asking import accounts_due, claim_due, tend
 from orders.cancelling import expire_orders
+from orders.jobs import work_off_jobs
 from orders.models import IdempotencyRecord, RateCounter
 from orders.notifying import judge_unfinished
 
@@ -45,9 +46,13 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then finish what is under way."""
+        # Long work has a thread of its own: asking providers never waits for an export. It gives back what it holds.
+        jobs = threading.Thread(target=work_off_jobs, args=(stop,), name="jobs")
+        jobs.start()
         while not stop.is_set():
             self.round()
             stop.wait(settings.SWEEP_INTERVAL_S)
+        jobs.join()
         for pool in self._pools.values():
             pool.shutdown(wait=True, cancel_futures=True)
         connection.close()

@@ -9,3 +9,7 @@ class PaymentsSiteConfig(AppConfig):
 
     name = "payments_site"
     verbose_name = _("Payments")
+
+    def ready(self) -> None:
+        """Hear of log-ins and log-outs, by whatever way they come."""
+        from payments_site.people import sessions  # noqa: F401  # its receivers; needs the models loaded

@@ -36,6 +36,14 @@ def whole(name: str, default: int, *, least: int = 1) -> int:
     return int(value)
 
 
+def one_of(name: str, known: tuple[str, ...]) -> str:
+    """One of these words, or "" when the variable is not set."""
+    value = text(name)
+    if value and value not in known:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    return value
+
+
 def ladder(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
     """Comma-separated seconds; the last rung repeats."""
     value = text(name)

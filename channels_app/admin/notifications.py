@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from channels_app import inbox
 from channels_app.admin.accounts import AccountFilter
+from channels_app.console import audit
 from channels_app.console.lists import ColumnFilter
 from channels_app.console.pages import Act, ActRefused, ReadOnlyAdmin
 from channels_app.console.words import column, mark, number
@@ -56,8 +57,10 @@ def _open_raw(request: HttpRequest, notification: Notification, given: dict[str,
         headers, body = inbox.open_raw(notification)
     except VaultClosed as error:
         raise ActRefused(_("The message cannot be opened: its vault key is missing.")) from error
-    model_admin = admin.site.get_model_admin(Notification)
-    model_admin.log_change(request, notification, _("Opened the raw message."))
+    report = str(_("Opened the raw message."))
+    audit.write_down(
+        request, audit.REVEALED, row=notification, reason=given["reason"], detail={"act": "raw", "report": report}
+    )
     return TemplateResponse(
         request,
         "admin/console/raw_notification.html",
@@ -132,7 +135,7 @@ class NotificationAdmin(ReadOnlyAdmin[Notification]):
             effect=lambda notification: [_("Shows what arrived, byte for byte. That you opened it is written down.")],
             hindrance=lambda notification: "",
             perform=_open_raw,
-            confirmed=False,
+            form=audit.ReasonForm,
         ),
     )
 
@@ -149,6 +152,7 @@ class NotificationAdmin(ReadOnlyAdmin[Notification]):
 class RefusedTallyAdmin(ReadOnlyAdmin[RefusedTally]):
     """How many messages were refused, minute by minute."""
 
+    game_path = ""
     list_display = ("minute", "account", "refused")
     list_select_related = ("account",)
     list_filter = (AccountFilter,)

@@ -29,5 +29,3 @@ def console_page(route: str, *, name: str) -> Callable[[_View], _View]:
         return view
 
     return put
-
-

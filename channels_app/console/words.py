@@ -32,6 +32,18 @@ def money(amount_minor: int | None, currency: str) -> str:
     return f"{sign}{abs(amount_minor) // 100:,}.{abs(amount_minor) % 100:02d} {currency}"
 
 
+# How people write an amount in a sentence. Currencies that are not here keep their code behind the figure.
+_SIGNS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "HKD": "HK$", "TWD": "NT$"}
+
+
+def money_in_prose(amount_minor: int, currency: str) -> str:
+    """3000, "CNY" → "¥30.00": money inside a sentence."""
+    if currency not in _SIGNS:
+        return money(amount_minor, currency)
+    figure = money(abs(amount_minor), currency).removesuffix(f" {currency}")
+    return f"{'−' if amount_minor < 0 else ''}{_SIGNS[currency]}{figure}"
+
+
 def mark(label: object, tone: str) -> SafeString:
     """A state: a shape and its word. Tones: done, working, decide, quiet, sandbox (see console.css)."""
     return format_html('<span class="mark mark-{}">{}</span>', tone, label)

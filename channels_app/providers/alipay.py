@@ -14,14 +14,16 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
+from django_stubs_ext import StrOrPromise
 
 from channels_app.money import Money, yuan_from_fen
 from channels_app.providers import alipay_wire as wire
 from channels_app.providers import rsa
-from channels_app.providers.alipay_certificates import read_keys
+from channels_app.providers.alipay_certificates import FIELDS, read_keys
 from channels_app.providers.alipay_wire import Malformed
 from channels_app.providers.base import (
     Ack,
+    Claims,
     AlreadyPaid,
     AttemptUnusable,
     CloseAnswer,
@@ -35,6 +37,7 @@ from channels_app.providers.base import (
     OpenRequest,
     PayKind,
     PaymentProof,
+    ProbeAnswer,
     ProviderBusy,
     ProviderError,
     ProviderRejected,
@@ -49,6 +52,7 @@ from channels_app.providers.base import (
     Standing,
 )
 from channels_app.providers.credentials import address_of, matching, text_of
+from channels_app.providers.fields import CredentialField
 from channels_app.providers.texts import cut, printable
 from channels_app.providers.transport import Transport
 
@@ -120,6 +124,8 @@ class AlipayAdapter:
     """One application (app_id) of one seller (PID)."""
 
     code: ClassVar[str] = "alipay"
+    label: ClassVar[StrOrPromise] = _("Alipay")
+    fields: ClassVar[tuple[CredentialField, ...]] = FIELDS
     methods: ClassVar[Mapping[str, Method]] = {
         method.code: method
         for method in (
@@ -161,13 +167,20 @@ class AlipayAdapter:
 
     def query(self, attempt_no: str) -> QueryAnswer:
         """Ask what became of an attempt. Unknown at Alipay means: no buyer has opened it yet."""
+        return self._query("out_trade_no", attempt_no)
+
+    def find(self, transaction_id: str) -> QueryAnswer:
+        """Ask by Alipay's own number."""
+        return self._query("trade_no", transaction_id)
+
+    def _query(self, name: str, number: str) -> QueryAnswer:
         try:
-            trade = self._call("alipay.trade.query", {"out_trade_no": attempt_no})
+            trade = self._call("alipay.trade.query", {name: number})
         except ProviderRejected as refusal:
             if _NO_SUCH_TRADE in refusal.code:
                 return QueryAnswer(standing=Standing.UNKNOWN, said=refusal.code)
             raise
-        _same(trade, {"out_trade_no": attempt_no}, required="out_trade_no")
+        _same(trade, {name: number}, required=name)
         try:
             said = wire.number(trade, "trade_status")
             standing = _standing(trade, said)
@@ -175,6 +188,13 @@ class AlipayAdapter:
         except Malformed as error:
             raise ProviderUnavailable("answer_shape", error.detail) from None
         return QueryAnswer(standing=standing, said=said, proof=proof)
+
+    def probe(self, attempt_no: str) -> ProbeAnswer:
+        """Ask about a number that cannot exist. Alipay signs its no."""
+        answer = self.query(attempt_no)
+        if answer.standing is not Standing.UNKNOWN:
+            raise ProviderUnavailable("answer_not_ours", "it knows a number that does not exist")
+        return ProbeAnswer(said=answer.said, verified=True)
 
     def close(self, attempt_no: str) -> CloseAnswer:
         """Make an attempt unpayable."""
@@ -263,6 +283,19 @@ class AlipayAdapter:
             return _trade_message(fields, attempt_no, raw.received_at)
         except Malformed as error:
             raise NotificationUnreadable(error.step, error.detail) from None
+
+    def claims(self, raw: RawNotification) -> Claims:
+        """When the notification says it was sent, its certificate's number, and the numbers in use."""
+        try:
+            fields = wire.read_form(raw.body).fields
+            sent_at = wire.time_in(fields, "notify_time") if fields.get("notify_time") else None
+        except Malformed:
+            fields, sent_at = {}, None
+        return Claims(
+            sent_at=sent_at,
+            key=printable(fields.get("alipay_cert_sn"), 64),
+            known_keys=tuple(sorted(self._alipay_keys.by_sn)),
+        )
 
     def reply(self, ack: Ack) -> Reply:
         """Seven bytes, `success`, when it is ours; after anything else Alipay sends it again for 25 hours."""

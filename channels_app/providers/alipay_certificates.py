@@ -16,11 +16,68 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from django.utils.translation import gettext_lazy as _
 
 from channels_app.providers import rsa
 from channels_app.providers.base import CredentialsInvalid
 from channels_app.providers.credentials import text_of
+from channels_app.providers.fields import CredentialField, FieldKind
 
+FIELDS = (
+    CredentialField(
+        name="app_id",
+        label=_("Application id"),
+        help=_("APPID of the application on Alipay's open platform, sixteen digits."),
+    ),
+    CredentialField(
+        name="seller_id",
+        label=_("Seller id (PID)"),
+        help=_("Begins with 2088, sixteen digits: the account that receives the money."),
+    ),
+    CredentialField(
+        name="app_private_key",
+        label=_("Private key of the application"),
+        help=_("Made by Alipay's key tool on your computer (RSA2). Its public half is uploaded to Alipay."),
+        kind=FieldKind.PRIVATE_KEY,
+    ),
+    CredentialField(
+        name="alipay_public_key",
+        label=_("Alipay's public key"),
+        help=_("Shown by Alipay after you upload yours. Alipay's key, not your own. Empty in certificate mode."),
+        kind=FieldKind.PUBLIC_KEY,
+        required=False,
+    ),
+    CredentialField(
+        name="app_cert",
+        label=_("Application certificate"),
+        help=_(
+            "appCertPublicKey_….crt. The three certificates go together; they are needed for refunds of some kinds."
+        ),
+        kind=FieldKind.CERTIFICATE,
+        required=False,
+    ),
+    CredentialField(
+        name="alipay_cert",
+        label=_("Alipay's certificate"),
+        help=_("alipayCertPublicKey_RSA2.crt, with everything in the file."),
+        kind=FieldKind.CERTIFICATE,
+        required=False,
+    ),
+    CredentialField(
+        name="alipay_root_cert",
+        label=_("Alipay's root certificates"),
+        help=_("alipayRootCert.crt, with everything in the file."),
+        kind=FieldKind.CERTIFICATE,
+        required=False,
+    ),
+    CredentialField(
+        name="gateway",
+        label=_("Address to call"),
+        help=_("Leave empty for Alipay itself. Only a sandbox or simulator stands elsewhere."),
+        kind=FieldKind.ADDRESS,
+        required=False,
+    ),
+)
 CERTIFICATE_FILES = ("app_cert", "alipay_cert", "alipay_root_cert")
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -184,7 +241,7 @@ def _chains(
     certificate: x509.Certificate, bundled: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]
 ) -> bool:
     """Whether the roots vouch for a certificate, through authorities of its own file."""
-    for _ in range(_LONGEST_CHAIN):
+    for _step in range(_LONGEST_CHAIN):
         if any(_is_issued_by(certificate, root) for root in roots):
             return True
         above = [each for each in bundled if _is_authority(each) and _is_issued_by(certificate, each)]

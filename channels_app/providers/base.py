@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from django_stubs_ext import StrOrPromise
 
 from channels_app.money import Money
+
+if TYPE_CHECKING:
+    from channels_app.providers.fields import CredentialField
 
 
 class PayKind(StrEnum):
@@ -90,6 +93,17 @@ class QueryAnswer:
     standing: Standing
     said: str  # the provider's own word, for people
     proof: PaymentProof | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswer:
+    """What a provider said to a question about a number that cannot exist: it has accepted who we are.
+
+    `verified`: its answer was signed with a key we know. A provider may leave a no unsigned.
+    """
+
+    said: str
+    verified: bool
 
 
 class CloseAnswer(StrEnum):
@@ -199,6 +213,19 @@ class Reply:
     content_type: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a message says of itself, believed by nobody: for people who look into why it was refused.
+
+    `key` names the key it claims to be signed with ("" where messages name none); `known_keys` are those that this
+    account would accept, by the same names.
+    """
+
+    sent_at: datetime | None  # the provider's clock, when the message was stamped
+    key: str
+    known_keys: tuple[str, ...]
+
+
 class NotificationRefused(Exception):
     """The message is not genuine: nothing of it may ever be applied.
 
@@ -271,7 +298,9 @@ class ProviderAdapter(Protocol):
     """
 
     code: ClassVar[str]
+    label: ClassVar[StrOrPromise]
     methods: ClassVar[Mapping[str, Method]]
+    fields: ClassVar[tuple["CredentialField", ...]]  # what a credentials file of this provider holds
 
     def __init__(self, credentials: Mapping[str, Any]) -> None:
         """Raises CredentialsInvalid. No network."""
@@ -282,6 +311,14 @@ class ProviderAdapter(Protocol):
 
     def query(self, attempt_no: str) -> QueryAnswer:
         """Ask what became of an attempt. Raises ProviderError."""
+        ...
+
+    def find(self, transaction_id: str) -> QueryAnswer:
+        """Ask about a payment by the provider's own number for it. Raises ProviderError."""
+        ...
+
+    def probe(self, attempt_no: str) -> ProbeAnswer:
+        """Ask about a number that cannot exist, to see whether the keys are right. Raises ProviderError."""
         ...
 
     def close(self, attempt_no: str) -> CloseAnswer:
@@ -302,6 +339,10 @@ class ProviderAdapter(Protocol):
         `raw.received_at` is the clock that message age is judged by. Raises NotificationRefused,
         NotificationUnreadable.
         """
+        ...
+
+    def claims(self, raw: RawNotification) -> Claims:
+        """What a message says of itself; nothing of it is verified. Never raises."""
         ...
 
     def reply(self, ack: Ack) -> Reply:

@@ -21,10 +21,12 @@ from urllib.parse import quote, urlsplit
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.utils.translation import gettext_lazy as _
+from django_stubs_ext import StrOrPromise
 
 from channels_app.providers import rsa
 from channels_app.providers.base import (
     Ack,
+    Claims,
     CloseAnswer,
     Foreign,
     Message,
@@ -35,6 +37,7 @@ from channels_app.providers.base import (
     OpenedPayment,
     OpenRequest,
     PayKind,
+    ProbeAnswer,
     ProviderRejected,
     ProviderUnavailable,
     QueryAnswer,
@@ -47,9 +50,11 @@ from channels_app.providers.base import (
     Standing,
 )
 from channels_app.providers.credentials import matching, text_of
+from channels_app.providers.fields import CredentialField
 from channels_app.providers.texts import cut, printable
 from channels_app.providers.transport import ConnectFailed, HttpAnswer, Transport
 from channels_app.providers.wechatpay_keys import (
+    FIELDS,
     api_v3_key,
     hosts_of,
     platform_keys,
@@ -103,6 +108,9 @@ _CLOSE_REFUSALS: Mapping[str, CloseAnswer] = {
     "RESOURCENOTEXISTS": CloseAnswer.UNKNOWN,
 }
 
+# What WeChat Pay says to a number that none of its transactions could have.
+_NOT_A_NUMBER = "PARAMERROR"
+
 _UNIX_TIME = re.compile(r"[0-9]{1,12}")
 
 
@@ -117,6 +125,8 @@ class WechatPayAdapter:
     """One merchant number (商户号) with one application."""
 
     code: ClassVar[str] = "wechatpay"
+    label: ClassVar[StrOrPromise] = _("WeChat Pay")
+    fields: ClassVar[tuple[CredentialField, ...]] = FIELDS
     methods: ClassVar[Mapping[str, Method]] = {
         method.code: method
         for method in (
@@ -161,14 +171,25 @@ class WechatPayAdapter:
 
     def query(self, attempt_no: str) -> QueryAnswer:
         """Ask what became of an attempt."""
-        exchanged = self._exchange(
-            "GET", f"/v3/pay/transactions/out-trade-no/{quote(attempt_no, safe='')}?mchid={self._mchid}"
-        )
+        exchanged = self._exchange("GET", self._asking_about(attempt_no))
+        return self._answer_about(exchanged, appid=self._appid, out_trade_no=attempt_no)
+
+    def find(self, transaction_id: str) -> QueryAnswer:
+        """Ask by WeChat Pay's own number, which it has for paid orders only. Refused numbers are unknown ones."""
+        path = f"/v3/pay/transactions/id/{quote(transaction_id, safe='')}?mchid={self._mchid}"
+        exchanged = self._exchange("GET", path)
+        refusal = refusal_in(exchanged)
+        if exchanged.status == 400 and spelling(refusal) == _NOT_A_NUMBER:
+            return QueryAnswer(standing=Standing.UNKNOWN, said=refusal)
+        return self._answer_about(exchanged, transaction_id=transaction_id)
+
+    def _answer_about(self, exchanged: HttpAnswer, **asked: str) -> QueryAnswer:
+        """What an answer says about the payment that was asked about. Raises ProviderError."""
         if exchanged.status == 404 and (refusal := refusal_in(exchanged)):
             return QueryAnswer(standing=Standing.UNKNOWN, said=refusal)
         transaction = self._document(exchanged)
         # The signature covers the body alone: it must also be the answer to this very question.
-        ours = {"mchid": self._mchid, "appid": self._appid, "out_trade_no": attempt_no}
+        ours = {"mchid": self._mchid, **asked}
         if any(transaction.get(name) != value for name, value in ours.items()):
             raise ProviderUnavailable("answer_not_ours", "the answer is about another order")
         try:
@@ -178,6 +199,21 @@ class WechatPayAdapter:
         except Unexpected as error:
             raise ProviderUnavailable("answer_shape", error.detail) from None
         return QueryAnswer(standing=standing, said=said, proof=proof)
+
+    def probe(self, attempt_no: str) -> ProbeAnswer:
+        """Ask about a number that cannot exist. That a 404 is signed is said nowhere: signed ones are verified."""
+        exchanged = self._exchange("GET", self._asking_about(attempt_no))
+        refusal = refusal_in(exchanged) if exchanged.status == 404 else ""
+        if not refusal:
+            self._document(exchanged)
+            raise ProviderUnavailable("answer_not_ours", "it knows a number that does not exist")
+        signed = bool(exchanged.headers.get("wechatpay-signature"))
+        if signed and (fault := self._fault_in(exchanged.headers, exchanged.body, datetime.now(UTC))):
+            raise ProviderUnavailable(f"unverified_{fault.step}", fault.detail)
+        return ProbeAnswer(said=refusal, verified=signed)
+
+    def _asking_about(self, attempt_no: str) -> str:
+        return f"/v3/pay/transactions/out-trade-no/{quote(attempt_no, safe='')}?mchid={self._mchid}"
 
     def close(self, attempt_no: str) -> CloseAnswer:
         """Make an attempt unpayable."""
@@ -244,6 +280,15 @@ class WechatPayAdapter:
         except Unexpected as error:
             raise NotificationUnreadable(error.step, error.detail) from None
         return NothingToDo(said=event)
+
+    def claims(self, raw: RawNotification) -> Claims:
+        """Stamp and serial of the headers, and the serials of the platform keys in use."""
+        timestamp = raw.headers.get("wechatpay-timestamp", "")
+        return Claims(
+            sent_at=datetime.fromtimestamp(int(timestamp), UTC) if _UNIX_TIME.fullmatch(timestamp) else None,
+            key=printable(raw.headers.get("wechatpay-serial"), 64),
+            known_keys=tuple(sorted(self._platform_keys)),
+        )
 
     def reply(self, ack: Ack) -> Reply:
         """204 when it is ours; anything else makes WeChat Pay send it again (15 times in 24 hours)."""

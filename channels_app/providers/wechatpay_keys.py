@@ -8,10 +8,76 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from django.utils.translation import gettext_lazy as _
 
 from channels_app.providers import rsa
 from channels_app.providers.base import CredentialsInvalid
 from channels_app.providers.credentials import address_of, matching, text_of
+from channels_app.providers.fields import CredentialField, FieldKind
+
+FIELDS = (
+    CredentialField(
+        name="mchid",
+        label=_("Merchant number"),
+        help=_("商户号, ten digits: WeChat Pay merchant platform, account centre, merchant information."),
+    ),
+    CredentialField(
+        name="appid",
+        label=_("Application id"),
+        help=_("The AppID (wx…) of the app, mini program or official account, bound to the merchant number."),
+    ),
+    CredentialField(
+        name="serial_no",
+        label=_("Serial number of the merchant certificate"),
+        help=_("Account centre, API security, API certificate: forty characters of 0-9 and A-F."),
+    ),
+    CredentialField(
+        name="private_key",
+        label=_("Private key of the merchant certificate"),
+        help=_("The whole text of apiclient_key.pem, which the certificate tool wrote on your computer."),
+        kind=FieldKind.PRIVATE_KEY,
+    ),
+    CredentialField(
+        name="api_v3_key",
+        label=_("APIv3 key"),
+        help=_("The 32 characters that you set yourself under account centre, API security."),
+        kind=FieldKind.SECRET,
+    ),
+    CredentialField(
+        name="public_key_id",
+        label=_("Id of the WeChat Pay public key"),
+        help=_("Begins with PUB_KEY_ID_. Newer merchants have this; older ones have platform certificates below."),
+        required=False,
+    ),
+    CredentialField(
+        name="public_key",
+        label=_("WeChat Pay public key"),
+        help=_("The whole text of pub_key.pem, downloaded beside its id. WeChat Pay's key, not yours."),
+        kind=FieldKind.PUBLIC_KEY,
+        required=False,
+    ),
+    CredentialField(
+        name="platform_certificates",
+        label=_("Platform certificates"),
+        help=_("One below the other, old and new together while WeChat Pay changes over."),
+        kind=FieldKind.CERTIFICATES,
+        required=False,
+    ),
+    CredentialField(
+        name="base_url",
+        label=_("Address to call"),
+        help=_("Leave empty for WeChat Pay itself. Only a simulator or your own relay stands elsewhere."),
+        kind=FieldKind.ADDRESS,
+        required=False,
+    ),
+    CredentialField(
+        name="second_base_url",
+        label=_("Second address to call"),
+        help=_("Called when the first does not answer; empty for WeChat Pay's own second host."),
+        kind=FieldKind.ADDRESS,
+        required=False,
+    ),
+)
 
 OFFICIAL_HOSTS = ("https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com")
 

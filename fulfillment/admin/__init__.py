@@ -2,6 +2,6 @@
 only this floor knows.
 """
 
-from fulfillment.admin import deliveries, endpoints, ledger, messages, order_pages, players
+from fulfillment.admin import bulk_acts, deliveries, endpoints, ledger, look_up_places, messages, order_pages, players
 
-__all__ = ["deliveries", "endpoints", "ledger", "messages", "order_pages", "players"]
+__all__ = ["bulk_acts", "deliveries", "endpoints", "ledger", "look_up_places", "messages", "order_pages", "players"]

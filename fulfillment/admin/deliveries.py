@@ -6,22 +6,44 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from channels_app.console.lists import ColumnFilter
+from channels_app.console.cells import when
+from channels_app.console.filters import ColumnFilter, PeriodFilter, View, ViewsFilter
 from channels_app.console.pages import Panel, ReadOnlyAdmin, table
 from channels_app.console.words import column, link, number
 from fulfillment.admin.finding import deliveries_numbered, players_called
 from fulfillment.admin.states import delivery_mark
-from fulfillment.models import Delivery, DeliveryStatus, LedgerAccount, LedgerEntry
+from fulfillment.models import Delivery, DeliveryMode, DeliveryStatus, LedgerAccount, LedgerEntry
 from orders import narrating
+from orders.admin.order_filters import BooksFilter, ZoneFilter
 
 
-class WaitingFilter(ColumnFilter):
-    """Deliveries on their way: what an index keeps."""
+class WaitingViews(ViewsFilter):
+    """Deliveries on their way have an index of their own; the others are found within the period."""
 
-    title = gettext_lazy("state")
     parameter_name = "waiting"
-    column = "state"
-    offered = (DeliveryStatus.PENDING, DeliveryStatus.PARKED)
+    views = (
+        View(code=DeliveryStatus.PENDING, label=DeliveryStatus.PENDING.label, tone="working", timeless=True,
+             rows=lambda deliveries: deliveries.filter(state=DeliveryStatus.PENDING)),
+        View(code=DeliveryStatus.PARKED, label=DeliveryStatus.PARKED.label, tone="decide", timeless=True,
+             rows=lambda deliveries: deliveries.filter(state=DeliveryStatus.PARKED)),
+        View(code=DeliveryStatus.REVOKED, label=DeliveryStatus.REVOKED.label,
+             rows=lambda deliveries: deliveries.filter(state=DeliveryStatus.REVOKED)),
+    )  # fmt: skip
+
+
+class DeliveryBooks(BooksFilter):
+    """A delivery's books are its player's."""
+
+    game_column, environment_column = "player__game", "player__environment"
+
+
+class ModeFilter(ColumnFilter):
+    """Who holds the goods."""
+
+    title = gettext_lazy("who holds the goods")
+    parameter_name = "mode"
+    column = "mode"
+    offered = tuple(DeliveryMode)
 
 
 def _lines(request: HttpRequest, delivery: Delivery) -> Panel:
@@ -61,17 +83,20 @@ def _account(entry: LedgerEntry) -> object:
 class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
     """The goods of paid orders on their way."""
 
+    game_path = "order__game"
     list_display = (
-        "created_at",
+        "made",
         "bought",
         "receiver",
+        "goods",
         "mode",
         "standing",
-        "delivered_at",
+        "arrived",
     )
-    list_display_links = ("created_at",)
+    list_display_links = ("made",)
     list_select_related = ("order", "player")
-    list_filter = (WaitingFilter,)
+    list_filter = (PeriodFilter, WaitingViews, DeliveryBooks, ModeFilter, ZoneFilter)
+    list_permission = "orders.list_orders"
     search_help_text = gettext_lazy("Order number or player, exactly.")
     fields = (
         "numbered",
@@ -91,6 +116,13 @@ class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
     receiver = column(gettext_lazy("player"), lambda delivery: narrating.receiver(delivery.order))
     numbered = column(gettext_lazy("delivery"), lambda delivery: number(delivery.pk))
     standing = column(gettext_lazy("state"), delivery_mark)
+    made = column(gettext_lazy("created"), lambda delivery: when(delivery.created_at))
+    arrived = column(gettext_lazy("delivered"), lambda delivery: when(delivery.delivered_at))
+    goods = column(gettext_lazy("product"), lambda delivery: narrating.goods(delivery.order))
+
+    def row_tone(self, row: Delivery) -> str:
+        """Tinted while the goods are not there."""
+        return {DeliveryStatus.PARKED.value: "decide", DeliveryStatus.PENDING.value: "working"}.get(row.state, "")
 
     def find(self, term: str) -> list[QuerySet[Delivery]]:
         """By order or player."""

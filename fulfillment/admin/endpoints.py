@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from channels_app.console.pages import Act, ActRefused, ReadOnlyAdmin
 from channels_app.console.words import column, mark
+from fulfillment.admin.endpoint_changes import CHANGES
 from fulfillment.endpoints import pause_endpoint, resume_endpoint
 from fulfillment.models import EndpointState, MessageState, WebhookEndpoint, WebhookMessage
 
@@ -45,6 +46,7 @@ def _health(endpoint: WebhookEndpoint) -> object:
 class WebhookEndpointAdmin(ReadOnlyAdmin[WebhookEndpoint]):
     """Addresses of game servers and their health. Secrets are never shown."""
 
+    game_path = "game"
     list_display = (
         "game",
         "url",
@@ -96,4 +98,5 @@ class WebhookEndpointAdmin(ReadOnlyAdmin[WebhookEndpoint]):
             hindrance=lambda endpoint: _("It is being told things.") if endpoint.state == EndpointState.ACTIVE else "",
             perform=_resume,
         ),
+        *CHANGES,
     )

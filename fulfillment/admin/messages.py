@@ -5,20 +5,30 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from channels_app.console.lists import ColumnFilter
+from channels_app.console.cells import when
+from channels_app.console.filters import ColumnFilter, ExactFilter, PeriodFilter, View, ViewsFilter
 from channels_app.console.pages import Act, ActRefused, Panel, ReadOnlyAdmin, table
 from channels_app.console.words import column, environment_mark, link, number
 from fulfillment.admin.finding import messages_about
 from fulfillment.admin.states import message_mark, tries_in_words
 from fulfillment.endpoints import requeue
-from fulfillment.models import EndpointState, GameEvent, MessageState, WebhookAttempt, WebhookMessage
+from fulfillment.models import (
+    EndpointState,
+    GameEvent,
+    MessageState,
+    WebhookAttempt,
+    WebhookEndpoint,
+    WebhookMessage,
+)
 from fulfillment.outbox import LEASE_S
+from fulfillment.telling import DELIVERY_REQUESTED, ORDER_CANCELLED, ORDER_DELIVERED, ORDER_PAID
+from orders.admin.order_filters import BooksFilter
 
 # Whoever sends a message holds it this long; what is due sooner may be on its way.
 _LEASE = timedelta(seconds=LEASE_S)
@@ -42,16 +52,32 @@ def _body(event: GameEvent) -> str:
     return json.dumps(json.loads(event.body), ensure_ascii=False, indent=2)
 
 
+class EventTypeFilter(ColumnFilter):
+    """What happened, as games are told it."""
+
+    title = gettext_lazy("event")
+    parameter_name = "type"
+    column = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Every event there is."""
+        return [(name, name) for name in (ORDER_PAID, ORDER_CANCELLED, DELIVERY_REQUESTED, ORDER_DELIVERED)]
+
+
 @admin.register(GameEvent)
 class GameEventAdmin(ReadOnlyAdmin[GameEvent]):
     """What games are told, in the very words they are told."""
 
-    list_display = ("created_at", "type", "game", "order_no", "numbered", "where")
+    game_path = "game"
+    list_display = ("happened", "type", "game", "order_no", "numbered", "where")
     list_select_related = ("game",)
+    list_filter = (PeriodFilter, BooksFilter, EventTypeFilter)
+    list_permission = "orders.list_orders"
     search_help_text = gettext_lazy("Order number or event id, exactly.")
     fields = ("numbered", "type", "game", "where", "order_no", "created_at", "words")
     panels = (_event_messages,)
 
+    happened = column(gettext_lazy("when"), lambda event: when(event.created_at))
     numbered = column(gettext_lazy("event"), lambda event: number(event.event_id))
     words = column(gettext_lazy("body"), _body)
     where = column(gettext_lazy("environment"), lambda event: environment_mark(event.environment))
@@ -62,13 +88,27 @@ class GameEventAdmin(ReadOnlyAdmin[GameEvent]):
         return [events.filter(order_no=term).exclude(order_no=""), events.filter(event_id=term)]
 
 
-class UntoldFilter(ColumnFilter):
-    """Messages that wait or were given up: what two partial indexes keep."""
+class UntoldViews(ViewsFilter):
+    """Messages that wait or were given up: what two partial indexes keep. They begin with the endpoint."""
 
-    title = gettext_lazy("state")
     parameter_name = "untold"
-    column = "state"
-    offered = (MessageState.WAITING, MessageState.PARKED)
+    views = (
+        View(code=MessageState.WAITING, label=MessageState.WAITING.label, tone="working", timeless=True,
+             rows=lambda messages: messages.filter(endpoint__in=_endpoints(), state=MessageState.WAITING)),
+        View(code=MessageState.PARKED, label=MessageState.PARKED.label, tone="decide", timeless=True,
+             rows=lambda messages: messages.filter(endpoint__in=_endpoints(), state=MessageState.PARKED)),
+    )  # fmt: skip
+
+
+def _endpoints() -> list[int]:
+    """All endpoints, by key: they are few, and naming them lets the index answer."""
+    return list(WebhookEndpoint.objects.order_by("pk").values_list("pk", flat=True))
+
+
+class MessageBooks(BooksFilter):
+    """A message's books are its event's."""
+
+    game_column, environment_column = "event__game", "event__environment"
 
 
 def _message_tries(request: HttpRequest, message: WebhookMessage) -> Panel:
@@ -111,20 +151,22 @@ def _not_to_be_sent(message: WebhookMessage) -> str:
 class WebhookMessageAdmin(ReadOnlyAdmin[WebhookMessage]):
     """What is to be told to whom, and how far it came."""
 
+    game_path = "event__game"
     list_display = (
-        "created_at",
+        "made",
         "kind",
         "order_no",
         "endpoint",
         "standing",
         "attempts",
-        "next_attempt_at",
+        "next_try",
         "last_status",
         "last_error",
     )
-    list_display_links = ("created_at",)
+    list_display_links = ("made",)
     list_select_related = ("event", "endpoint")
-    list_filter = (UntoldFilter,)
+    list_filter = (PeriodFilter, UntoldViews, MessageBooks)
+    list_permission = "orders.list_orders"
     search_help_text = gettext_lazy("Order number or event id, exactly.")
     fields = (
         "event",
@@ -139,6 +181,8 @@ class WebhookMessageAdmin(ReadOnlyAdmin[WebhookMessage]):
         "last_error",
         "created_at",
     )
+    made = column(gettext_lazy("created"), lambda message: when(message.created_at))
+    next_try = column(gettext_lazy("next attempt"), lambda message: when(message.next_attempt_at))
     kind = column(gettext_lazy("event"), lambda message: message.event.type)
     order_no = column(gettext_lazy("order number"), lambda message: number(message.event.order_no))
     standing = column(gettext_lazy("state"), message_mark)
@@ -157,21 +201,56 @@ class WebhookMessageAdmin(ReadOnlyAdmin[WebhookMessage]):
         ),
     )
 
+    def row_tone(self, row: WebhookMessage) -> str:
+        """Tinted when it was given up."""
+        return "decide" if row.state == MessageState.PARKED else ""
+
     def find(self, term: str) -> list[QuerySet[WebhookMessage]]:
         """By order or event id."""
         events = GameEvent.objects.filter(event_id=term)
         return [messages_about(term), WebhookMessage.objects.filter(event__in=events)]
 
 
+class TriedPeriod(PeriodFilter):
+    """When it was tried."""
+
+    column = "at"
+
+
+class AnswerFilter(ExactFilter):
+    """What the game server answered."""
+
+    title = gettext_lazy("answer")
+    parameter_name = "answer"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Told, refused, or no answer at all."""
+        return [("good", _("accepted")), ("bad", _("refused")), ("none", _("no answer"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[WebhookAttempt]) -> QuerySet[WebhookAttempt]:
+        """Tries with that answer. An answer of 2xx that says failure carries an error too."""
+        conditions = {
+            "good": Q(status__gte=200, status__lt=300, error=""),
+            "bad": Q(status__isnull=False) & ~Q(status__gte=200, status__lt=300, error=""),
+            "none": Q(status__isnull=True),
+        }
+        chosen = self.chosen()
+        return queryset.filter(conditions[chosen]) if chosen else queryset
+
+
 @admin.register(WebhookAttempt)
 class WebhookAttemptAdmin(ReadOnlyAdmin[WebhookAttempt]):
     """Every try, and what the game server answered."""
 
-    list_display = ("at", "about", "status", "error", "duration_ms")
+    game_path = "message__event__game"
+    list_display = ("tried", "about", "status", "error", "duration_ms")
     list_select_related = ("message__event",)
+    list_filter = (TriedPeriod, AnswerFilter)
+    list_permission = "orders.list_orders"
     search_help_text = gettext_lazy("Order number, exactly.")
     fields = ("message", "at", "status", "error", "answer", "duration_ms")
 
+    tried = column(gettext_lazy("when"), lambda attempt: when(attempt.at))
     # Which event of which order.
     about = column(
         gettext_lazy("message"), lambda attempt: f"{attempt.message.event.type} {attempt.message.event.order_no}"

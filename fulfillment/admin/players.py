@@ -6,6 +6,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from channels_app.console.cells import when
+from channels_app.console.filters import PeriodFilter
 from channels_app.console.pages import ConsoleAdmin, Panel, ReadOnlyAdmin, table
 from channels_app.console.words import column, environment_mark, link, number
 from fulfillment.admin.finding import players_called
@@ -63,18 +65,27 @@ def _deliveries(request: HttpRequest, player: Player) -> Panel:
     )
 
 
+class SeenPeriod(PeriodFilter):
+    """When a player was first seen: a month, because new players are looked at more rarely than orders."""
+
+    usual = "30days"
+
+
 @admin.register(Player)
 class PlayerAdmin(ReadOnlyAdmin[Player]):
     """Players: what they own, how it got there."""
 
-    list_display = ("uid", "game", "where", "created_at")
+    game_path = "game"
+    list_display = ("uid", "game", "where", "first_seen")
     list_select_related = ("game",)
-    list_filter = (BooksFilter,)
+    list_filter = (SeenPeriod, BooksFilter)
+    list_permission = "orders.list_orders"
     search_help_text = gettext_lazy("Player, exactly.")
     fields = ("uid", "game", "where", "created_at")
     panels = (_balances, _ledger, _deliveries)
 
     where = column(gettext_lazy("environment"), lambda player: environment_mark(player.environment))
+    first_seen = column(gettext_lazy("first seen"), lambda player: when(player.created_at))
 
     def find(self, term: str) -> list[QuerySet[Player]]:
         """By uid."""
@@ -85,6 +96,7 @@ class PlayerAdmin(ReadOnlyAdmin[Player]):
 class ItemAdmin(ConsoleAdmin[Item]):
     """What a player can own. A name may be corrected; what it is called by code may not."""
 
+    game_path = "game"
     list_display = ("item_id", "name", "kind", "game")
     list_select_related = ("game",)
     search_help_text = gettext_lazy("Item id, exactly.")

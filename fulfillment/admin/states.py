@@ -1,8 +1,10 @@
 """Deliveries and messages in a few words: their states as marks, their goods, their tries."""
 
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from channels_app.console.words import mark
+from fulfillment import telling
 from fulfillment.models import Delivery, DeliveryStatus, MessageState, WebhookMessage
 
 DELIVERY_TONES = {
@@ -15,6 +17,14 @@ MESSAGE_TONES = {
     MessageState.WAITING: "working",
     MessageState.DELIVERED: "done",
     MessageState.PARKED: "decide",
+}
+
+# What the game server is told, in the reader's words; the type itself is what a program reads.
+EVENT_NAMES = {
+    telling.ORDER_PAID: gettext_lazy("order paid"),
+    telling.ORDER_CANCELLED: gettext_lazy("order cancelled"),
+    telling.DELIVERY_REQUESTED: gettext_lazy("please deliver"),
+    telling.ORDER_DELIVERED: gettext_lazy("order delivered"),
 }
 
 

@@ -4,6 +4,12 @@ Floors above add what they know to these pages (`panels`, `inlines`) from their 
 this one may not know them.
 """
 
-from orders.admin import cases, catalogue, games, orders, payments
+from channels_app.console import reach
+from channels_app.models import Notification
+from orders.admin import bulk_acts, cases, catalogue, games, look_up, orders, payments
+from orders.staff import games_of, notifications_of_games
 
-__all__ = ["cases", "catalogue", "games", "orders", "payments"]
+reach.learn(games_of)
+reach.narrow_with(Notification, notifications_of_games)
+
+__all__ = ["bulk_acts", "cases", "catalogue", "games", "look_up", "orders", "payments"]

@@ -1,5 +1,10 @@
-"""The act "ask the provider now": what became of the open attempts of an order, answered in words."""
+"""The act "ask the provider now": what became of the attempts of an order, answered in words.
 
+Asking is safe whatever the state: a payment that is proved a second time changes nothing. So the last attempts are
+asked about again even when they are closed or paid: what the provider says today is what the player wants to know.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest
@@ -9,53 +14,62 @@ from django.utils.translation import gettext_lazy
 from channels_app.console.pages import Act
 from channels_app.providers.base import Standing
 from orders.attempts import Asked, ask_provider
-from orders.models import ATTEMPT_ALIVE, Order, OrderState, PaymentAttempt
+from orders.casefile import prose
+from orders.models import ATTEMPT_ALIVE, Order, PaymentAttempt
 from orders.settling import Outcome
 
 _ASKED_AT_ONCE = 3  # a provider may take thirteen seconds to say nothing
 
 
 def _nothing_to_ask(order: Order) -> str:
-    if order.attempts.filter(state__in=ATTEMPT_ALIVE).exists():
-        return ""
-    if order.state == OrderState.PAID:
-        return _("Paid, and no other attempt is open: there is nothing to ask.")
     if order.attempts.exists():
-        return _("The provider has said its last word on every attempt.")
+        return ""
     return _("No payment was opened at a provider, so none knows this order.")
 
 
+def to_be_asked(order: Order) -> Sequence[PaymentAttempt]:
+    """The newest living attempts; without one, the newest attempt of all."""
+    attempts = order.attempts.select_related("account").order_by("-pk")
+    return list(attempts.filter(state__in=ATTEMPT_ALIVE)[:_ASKED_AT_ONCE]) or list(attempts[:1])
+
+
 def _ask(request: HttpRequest, order: Order, given: dict[str, Any]) -> str:
-    """Ask about the newest living attempts; what is paid is settled at once."""
-    attempts = order.attempts.filter(state__in=ATTEMPT_ALIVE).select_related("account").order_by("-pk")[:_ASKED_AT_ONCE]
+    """Ask; what is paid is settled at once."""
     actor = f"staff {request.user.get_username()}"
-    return " ".join(_answer(attempt, ask_provider(attempt, actor=actor)) for attempt in attempts)
+    asked = ((attempt, ask_provider(attempt, actor=actor)) for attempt in to_be_asked(order))
+    return prose.together(*(answer_in_words(attempt, answer) for attempt, answer in asked))
 
 
-def _answer(attempt: PaymentAttempt, asked: Asked) -> str:
+def answer_in_words(attempt: PaymentAttempt, asked: Asked) -> str:
     """What a provider said about one attempt, in words."""
-    about = {"attempt": attempt.attempt_no, "said": asked.answer.said if asked.answer else ""}
+    about = {
+        "attempt": attempt.attempt_no,
+        "said": asked.answer.said if asked.answer else "",
+        "provider": prose.provider(attempt.account.provider),
+    }
     if asked.answer is None:
-        return _("%(attempt)s: the provider could not be asked now; it is asked again by itself.") % about
+        return (
+            _("%(provider)s could not be asked about %(attempt)s now; nothing changed, ask again in a minute.") % about
+        )
     if asked.outcome is not None:
         return {
-            Outcome.APPLIED: _("%(attempt)s: paid. The order is settled."),
-            Outcome.DUPLICATE: _("%(attempt)s: paid, and booked before."),
-            Outcome.HELD: _("%(attempt)s: paid, but the money is held; see the cases below."),
-            Outcome.ORPHAN: _("%(attempt)s: paid, but no order has this number; see the cases."),
+            Outcome.APPLIED: _("%(provider)s says %(attempt)s is paid. The order is booked as paid just now."),
+            Outcome.DUPLICATE: _("%(provider)s says %(attempt)s is paid. That was booked before; nothing changed."),
+            Outcome.HELD: _("%(provider)s says %(attempt)s is paid. The money is held; a case is open."),
+            Outcome.ORPHAN: _("%(provider)s says %(attempt)s is paid, but no order has this number; a case is open."),
         }[asked.outcome] % about
     if asked.answer.standing is Standing.CLOSED:
-        return _("%(attempt)s: not paid, and nobody can pay it any more (%(said)s).") % about
+        return _("%(provider)s says %(attempt)s is not paid, and nobody can pay it any more (%(said)s).") % about
     if asked.answer.standing is Standing.UNKNOWN:
-        return _("%(attempt)s: the provider does not know it; nobody has started to pay (%(said)s).") % about
-    return _("%(attempt)s: not paid yet (%(said)s).") % about
+        return _("%(provider)s does not know %(attempt)s: nobody has started to pay it (%(said)s).") % about
+    return _("%(provider)s says %(attempt)s is not paid yet (%(said)s).") % about
 
 
 ASK = Act(
     name="ask",
     label=gettext_lazy("Ask the provider now"),
     permission="orders.ask_provider",
-    effect=lambda order: [_("Asks what became of every open attempt; what is paid is settled at once.")],
+    effect=lambda order: [_("Asks what became of the payment; what turns out paid is booked at once.")],
     hindrance=_nothing_to_ask,
     perform=_ask,
     confirmed=False,

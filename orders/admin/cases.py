@@ -1,21 +1,27 @@
-"""Cases: one queue for everything that needs a person, and the act that closes one."""
+"""Cases: one queue for everything that needs a person, with its limits, and the page of one case."""
 
+from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from channels_app.console.cells import when, with_sandbox, yuan
 from channels_app.console.lists import ExactFilter, found_keys
-from channels_app.console.pages import Act, ActRefused, ReadOnlyAdmin, history
-from channels_app.console.words import column, environment_mark, link, money, number
+from channels_app.console.pages import ReadOnlyAdmin, history
+from channels_app.console.words import clock, column, environment_mark, link, mark, money_in_prose, number
 from orders import narrating
+from orders.admin.case_acts import CASE_ACTS
 from orders.admin.states import case_mark
-from orders.cases import CaseClosed, Decision, close_case
+from orders.casefile import facts as casefile
+from orders.casefile import prose
+from orders.casefile.verdict import decision_words, judge
+from orders.cases import LIMIT_HOURS, answer_by, is_late, queue_of, taken_by
 from orders.finding import order_places
 from orders.models import Case, CaseKind, Payment
 
@@ -46,92 +52,87 @@ class StatusFilter(ExactFilter):
         return open_cases.filter(kind=chosen) if chosen else open_cases
 
 
-class ClosingForm(forms.Form):
-    """A decision, and why."""
-
-    decision = forms.ChoiceField(label=gettext_lazy("Decision"), choices=Decision.choices)
-    reason = forms.CharField(
-        label=gettext_lazy("Why"),
-        max_length=500,
-        min_length=4,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=gettext_lazy("For whoever looks at this in a year: what you found and what you did."),
-    )
+def _age(case: Case) -> object:
+    """How long it has waited, or how long it took."""
+    return prose.wait((case.closed_at or timezone.now()) - case.opened_at)
 
 
-def _close(request: HttpRequest, case: Case, given: dict[str, Any]) -> str:
-    decision = Decision(given["decision"])
-    try:
-        close_case(
-            case_id=case.pk,
-            decision=decision,
-            reason=given["reason"],
-            by=request.user.get_username(),
-            now=timezone.now(),
-        )
-    except CaseClosed as error:
-        raise ActRefused(_("Somebody else has just closed this case.")) from error
-    return _("%(decision)s. Reason: %(reason)s") % {"decision": decision.label, "reason": given["reason"]}
+def _limit(case: Case) -> object:
+    """How long it may wait; red once it is over."""
+    hours = _("%(hours)s h") % {"hours": LIMIT_HOURS[CaseKind(case.kind)]}
+    if not is_late(case, timezone.now()):
+        return hours
+    return format_html('{} <strong class="decide">{}</strong>', hours, _("over"))
+
+
+def _who(case: Case) -> object:
+    """Who has it, or whose turn it is."""
+    return taken_by(case) or queue_of(case).label
 
 
 @admin.register(Case)
 class CaseAdmin(ReadOnlyAdmin[Case]):
     """One queue for everything that needs a person."""
 
+    game_path = "game"
+    change_form_template = "admin/console/case_case.html"
     list_display = (
-        "opened_at",
         "about",
-        "money_at_stake",
         "order_no",
+        "money_at_stake",
         "matter",
+        "waited",
+        "limit",
+        "who",
         "standing",
-        "closed_by",
-        "where",
+        "opened",
     )
     list_display_links = ("about",)
     list_select_related = ("order",)
     list_filter = (StatusFilter,)
+    list_empty = gettext_lazy("Nothing waits for a person now. Money that cannot be booked by itself would stand here.")
     search_help_text = gettext_lazy("Order number, attempt number, provider transaction or player, exactly.")
-    fields = (
-        "about",
-        "standing",
-        "money_at_stake",
-        "where",
-        "matter",
-        "order_no",
-        "payment",
-        "account",
-        "game",
-        "detail",
-        "subject",
-        "opened_at",
-        "closed_at",
-        "closed_by",
-        "note",
-    )
+    acts = CASE_ACTS
     panels = (history,)
 
-    about = column(gettext_lazy("kind"), lambda case: case.get_kind_display())
-    money_at_stake = column(gettext_lazy("money"), lambda case: money(case.amount_minor, case.currency))
-    order_no = column(gettext_lazy("order"), lambda case: link(case.order, number(case.order)))
-    matter = column(gettext_lazy("what is the matter"), narrating.why)
-    standing = column(gettext_lazy("state"), case_mark)
-    where = column(gettext_lazy("environment"), lambda case: environment_mark(case.environment))
-
-    acts = (
-        Act(
-            name="close",
-            label=gettext_lazy("Close the case"),
-            permission="orders.close_case",
-            effect=lambda case: [
-                _("The case leaves the queue, with your name, your decision and your reason."),
-                _("Nothing else moves: no money, no goods."),
-            ],
-            hindrance=lambda case: _("It is closed already.") if case.closed_at else "",
-            perform=_close,
-            form=ClosingForm,
+    about = column(
+        gettext_lazy("kind"),
+        lambda case: with_sandbox(
+            mark(case.get_kind_display(), "quiet" if case.closed_at else "decide"), case.environment
         ),
     )
+    money_at_stake = column(gettext_lazy("amount (yuan)"), lambda case: yuan(case.amount_minor, case.currency))
+    order_no = column(gettext_lazy("order"), lambda case: link(case.order, number(case.order)))
+    matter = column(gettext_lazy("what is the matter"), narrating.why)
+    waited = column(gettext_lazy("waited"), _age)
+    limit = column(gettext_lazy("limit"), _limit)
+    who = column(gettext_lazy("who"), _who)
+    standing = column(gettext_lazy("decision"), case_mark)
+    opened = column(gettext_lazy("opened"), lambda case: when(case.opened_at))
+
+    def row_tone(self, row: Case) -> str:
+        """Only what is over its limit is tinted; closed ones are grey."""
+        if row.closed_at:
+            return "quiet"
+        return "decide" if is_late(row, timezone.now()) else ""
+
+    def get_fieldsets(self, request: HttpRequest, obj: Case | None = None) -> Any:
+        """None: the page shows facts of its own instead of a form."""
+        return ()
+
+    def more_context(self, request: HttpRequest, row: Case) -> dict[str, Any]:
+        """The case in words, and the verdict on the order it is about."""
+        now = timezone.now()
+        closed = row.closed_at is not None
+        return {
+            "tone": "quiet" if closed else "decide",
+            "kind": row.get_kind_display(),
+            "sentence": narrating.why(row),
+            "due": "" if closed else _due(row, now),
+            "decided": case_decided(row, now) if closed else "",
+            "case_facts": _facts(row),
+            "order_verdict": judge(casefile.gather(row.order, now=now)) if row.order else None,
+        }
 
     def find(self, term: str) -> list[QuerySet[Case]]:
         """By any number of the order, or by the payment's transaction."""
@@ -140,3 +141,40 @@ class CaseAdmin(ReadOnlyAdmin[Case]):
             Case.objects.filter(order__in=orders),
             Case.objects.filter(payment__in=Payment.objects.filter(transaction_id=term)),
         ]
+
+
+def _due(case: Case, now: datetime) -> str:
+    """By when somebody should have decided, and who."""
+    about = {"by": prose.until_minute(answer_by(case), now=now), "who": _who(case)}
+    if is_late(case, now):
+        return _("This was due by %(by)s; it waits for: %(who)s.") % about
+    return _("To be decided by %(by)s; it waits for: %(who)s.") % about
+
+
+def case_decided(case: Case, now: datetime) -> str:
+    """How a closed case ended, when, by whom and why."""
+    assert case.closed_at is not None  # noqa: S101  # asked of closed cases only
+    decided = _("%(who)s decided at %(at)s: %(decision)s.") % {
+        "who": case.closed_by,
+        "at": prose.moment(case.closed_at, now=now),
+        "decision": decision_words(case),
+    }
+    return prose.together(decided, case.note)
+
+
+def _facts(case: Case) -> list[tuple[object, object]]:
+    """Label and value of everything a case points at."""
+    amount = "–" if case.amount_minor is None else money_in_prose(case.amount_minor, case.currency)
+    return [
+        (_("Amount"), amount),
+        (_("Opened"), clock(case.opened_at)),
+        (_("Waited"), _age(case)),
+        (_("Limit"), _limit(case)),
+        (_("Who"), _who(case)),
+        (_("Order"), link(case.order, number(case.order))),
+        (_("Provider transaction"), link(case.payment, number(case.payment))),
+        (_("Account"), link(case.account)),
+        (_("Environment"), environment_mark(case.environment)),
+        (_("About"), number(case.subject)),
+        (_("Noted"), case.detail),
+    ]

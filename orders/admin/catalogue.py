@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from channels_app.console.pages import ConsoleAdmin, Inlines
+from channels_app.console.pages import Inlines
+from channels_app.console.proposing import ProposingAdmin
 from orders.models import Game, Product, ProductPrice
 
 
@@ -39,9 +40,10 @@ class PriceInline(admin.TabularInline[ProductPrice, Product]):
 
 
 @admin.register(Product)
-class ProductAdmin(ConsoleAdmin[Product]):
+class ProductAdmin(ProposingAdmin[Product]):
     """What a game sells. Changes hold for later orders; made orders keep what they were promised."""
 
+    game_path = "game"
     list_display = ("product_id", "name", "game", "is_active", "updated_at")
     list_select_related = ("game",)
     inlines: ClassVar[Inlines] = (PriceInline,)

@@ -1,30 +1,114 @@
-"""The export of a list of orders: asked for first, then streamed, and written down."""
+"""Exports in the console: asked for from a list, streamed or left to the worker; the export centre; downloads.
 
-from typing import Any
+Every export and every download is written into the audit trail. An export holds what the filters of its list let
+through, of one game (or all that its person works for) in one environment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, TypeVar
 
 from django import forms
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.db import connection, transaction
+from django.db.models import Model, QuerySet
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_GET
 
+from channels_app.console import audit
+from channels_app.console.addresses import console_page
+from channels_app.console.bearings import bearings_of
 from channels_app.console.pages import ReadOnlyAdmin
-from channels_app.models import Environment
-from orders.admin.order_filters import BooksFilter, book_choices
-from orders.exporting import OrderExport
-from orders.models import Game, Order
+from channels_app.console.stepping_up import ask_for_factor, factor_is_fresh
+from channels_app.models import AuditEntry, Environment
+from orders.admin.order_filters import BooksFilter
+from orders.exporting.asking import Export, make_export
+from orders.exporting.files import stream
+from orders.exporting.profiles import Format, Profile
+from orders.exporting.reports import REPORTS, Report
+from orders.exporting.running import queue_export, storage
+from orders.models import ExportFile, Game, Job, JobKind, JobState
+from orders.staff import games_of
+
+_M = TypeVar("_M", bound=Model)
+
+EXPORTED, DOWNLOADED = "export", "download"
+PERMISSION, PERSONAL = "orders.export_orders", "orders.export_personal"
+_DOWNLOAD_BLOCK = 256 * 1024
+_FILES_SHOWN = 50
+
+# What is offered, by the words of the three buttons finance staff know.
+KINDS: dict[str, tuple[Profile, Format]] = {
+    "finance": (Profile.FINANCE, Format.CSV),
+    "machine": (Profile.MACHINE, Format.CSV),
+    "excel": (Profile.FINANCE, Format.XLSX),
+}
+KIND_WORDS = [
+    ("finance", gettext_lazy("CSV for finance: Chinese headings, amounts in yuan, safe to open in a spreadsheet")),
+    ("machine", gettext_lazy("Raw CSV for programs: snake_case headings, amounts in minor units, UTC")),
+    ("excel", gettext_lazy("Excel for finance: numbers of orders and players as text; made by the worker")),
+]
 
 
 class ExportForm(forms.Form):
-    """One game and one environment at a time: real and play money never share a file."""
+    """Which books, which form, and whether people are named in it."""
 
-    books = forms.ChoiceField(label=gettext_lazy("Game and environment"), choices=book_choices)
+    report = forms.ChoiceField(label=gettext_lazy("What"), widget=forms.RadioSelect)
+    game = forms.ChoiceField(label=gettext_lazy("Game"))
+    kind = forms.ChoiceField(label=gettext_lazy("Form"), choices=KIND_WORDS, widget=forms.RadioSelect)
+    personal = forms.BooleanField(
+        label=gettext_lazy("With personal data: players, roles and addresses whole"), required=False
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Why personal data"),
+        max_length=500,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=gettext_lazy("Needed only with personal data. It is written down with your name."),
+    )
+
+    def __init__(
+        self, *args: Any, reports: Sequence[Report], games: Sequence[tuple[str, str]], personal: bool, **kwargs: Any
+    ) -> None:
+        """`personal`: whether this person may take personal data along at all."""
+        super().__init__(*args, **kwargs)
+        self._choices("report", [(report.code, str(report.title).capitalize()) for report in reports])
+        self._choices("game", games)
+        if not personal:
+            del self.fields["personal"], self.fields["reason"]
+
+    def _choices(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
+        """Nothing to choose from is nothing to ask."""
+        field: Any = self.fields[name]
+        field.choices = choices
+        if choices:
+            field.initial = choices[0][0]
+        if len(choices) == 1:
+            field.widget = forms.HiddenInput()
+
+    def clean(self) -> dict[str, Any]:
+        """Personal data leave the house with a reason, or not at all."""
+        given: dict[str, Any] = super().clean() or {}
+        if given.get("personal") and len(given.get("reason", "").strip()) < 4:
+            self.add_error("reason", _("Say why personal data are needed."))
+        return given
 
 
 def filters_in_words(listed: Any) -> list[str]:
@@ -39,69 +123,324 @@ def filters_in_words(listed: Any) -> list[str]:
     return [*words, *([_("searched: %(term)s") % {"term": listed.query}] if listed.query else [])]
 
 
-class OrderExporting(ReadOnlyAdmin[Order]):
-    """A list of orders with its export button, and the view behind it."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A list as it was when its export was asked for."""
+
+    rows: QuerySet[Any]
+    environment: Environment
+    counted: int  # one more than may stream at most
+    filters: Sequence[str]
+    filters_in_chinese: Sequence[str]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it can be streamed."""
+        return self.counted <= settings.EXPORTS_STREAMED_ROWS
+
+
+class Exporting(ReadOnlyAdmin[_M]):
+    """A list with its export button, and the view behind it. `reports`: what its rows can be exported as."""
+
+    reports: ClassVar[Sequence[Report]] = ()
+
+    @property
+    def _export_name(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_export"
 
     def get_urls(self) -> list[URLPattern]:
         """Adds the export."""
         view = self.admin_site.admin_view(self.export_view)
-        return [path("export/", view, name="orders_order_export"), *super().get_urls()]
+        return [path("export/", view, name=self._export_name), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list, with the export button for those who may."""
         address = ""
-        if request.user.has_perm("orders.export_orders"):
-            address = f"{reverse('admin:orders_order_export')}?{request.GET.urlencode()}"
+        if request.user.has_perm(PERMISSION):
+            address = f"{reverse(f'admin:{self._export_name}')}?{request.GET.urlencode()}"
         return super().changelist_view(request, {"export_address": address, **(extra_context or {})})
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """GET: what would be exported, to be confirmed. POST: the file, streamed."""
-        if not request.user.has_perm("orders.export_orders") or not self.has_view_permission(request):
+        """GET: what would be exported, to be chosen from. POST: the file, or the job that makes it."""
+        if not request.user.has_perm(PERMISSION) or not self.has_view_permission(request):
             raise PermissionDenied
         try:
             listed = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
-            return HttpResponseRedirect(reverse("admin:orders_order_changelist"))
-        chosen = request.GET.get(BooksFilter.parameter_name)
-        form = ExportForm(request.POST if request.method == "POST" else None, initial={"books": chosen})
+            return HttpResponseRedirect(self._list_address())
+        asked = _asked(request, listed)
+        form = ExportForm(
+            request.POST if request.method == "POST" else None,
+            reports=self.reports,
+            games=_games_offered(request, listed),
+            personal=request.user.has_perm(PERSONAL),
+            initial={"kind": "finance"},
+        )
         if request.method == "POST" and form.is_valid():
-            return self._stream(request, listed, form.cleaned_data["books"])
-        return self._ask_export(request, listed, form)
+            if form.cleaned_data.get("personal") and not factor_is_fresh(request):
+                return ask_for_factor(request, self.admin_site)
+            answer = _export(request, asked, form)
+            if answer is not None:
+                return answer
+        return self._ask(request, asked, form)
 
-    def _ask_export(self, request: HttpRequest, listed: Any, form: forms.Form) -> HttpResponse:
+    def _list_address(self) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
+    def _ask(self, request: HttpRequest, asked: _Asked, form: forms.Form) -> HttpResponse:
         return TemplateResponse(
             request,
             "admin/console/export.html",
             {
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
-                "title": _("Export orders as CSV"),
+                "title": _("Export"),
+                "lead": _sentence(asked),
                 "form": form,
-                "filters": filters_in_words(listed),
-                "found": listed.result_count,
-                "capped": listed.paginator.capped,
-                "back": f"{reverse('admin:orders_order_changelist')}?{request.GET.urlencode()}",
+                "filters": asked.filters,
+                "environment": asked.environment,
+                "kept_days": settings.EXPORTS_KEPT_DAYS,
+                "back": f"{self._list_address()}?{request.GET.urlencode()}",
             },
         )
 
-    def _stream(self, request: HttpRequest, listed: Any, books: str) -> HttpResponseBase:
-        game_id, _dot, environment = books.partition(".")
-        export = OrderExport(
-            game=Game.objects.get(pk=game_id),
-            environment=Environment(environment),
-            orders=listed.queryset.order_by(),
-            filters=filters_in_words(listed),
-            now=timezone.now(),
+
+def _asked(request: HttpRequest, listed: Any) -> _Asked:
+    """What a list shows now, without the bounds of its pages."""
+    pair = next((spec.pair() for spec in listed.filter_specs if isinstance(spec, BooksFilter)), None)
+    environment = Environment(pair[1]) if pair else bearings_of(request).environment
+    rows = listed.queryset
+    with translation.override("zh-hans"):
+        in_chinese = filters_in_words(listed)
+    return _Asked(
+        rows=rows,
+        environment=environment,
+        counted=rows.order_by("-pk")[: settings.EXPORTS_STREAMED_ROWS + 1].count(),
+        filters=filters_in_words(listed),
+        filters_in_chinese=in_chinese,
+    )
+
+
+def _sentence(asked: _Asked) -> str:
+    """How much it is, and what will happen."""
+    limit = settings.EXPORTS_STREAMED_ROWS
+    if not asked.is_small:
+        return _("More than %(limit)s rows: the worker makes the files, you can watch it and download them then.") % {
+            "limit": f"{limit:,}"
+        }
+    return ngettext("%(count)s row: the file comes at once.", "%(count)s rows: the file comes at once.", asked.counted) % {
+        "count": f"{asked.counted:,}"
+    }  # fmt: skip
+
+
+def _games_offered(request: HttpRequest, listed: Any) -> list[tuple[str, str]]:
+    """The games the list shows; all of them together for those who work for all."""
+    pair = next((spec.pair() for spec in listed.filter_specs if isinstance(spec, BooksFilter)), None)
+    seen = (pair[0],) if pair else bearings_of(request).games
+    mine = games_of(request.user)
+    games = Game.objects.order_by("code")
+    if seen is not None:
+        games = games.filter(pk__in=seen)
+    if mine is not None:
+        games = games.filter(pk__in=mine)
+    offered = [(str(game.pk), game.name) for game in games]
+    everything = [("all", _("All games together"))] if seen is None and mine is None and len(offered) != 1 else []
+    return [*everything, *offered]
+
+
+def _export(request: HttpRequest, asked: _Asked, form: forms.Form) -> HttpResponseBase | None:
+    """The answer to a valid form; None (and an error in the form) when the hour's exports are used up."""
+    given = form.cleaned_data
+    profile, kind = KINDS[given["kind"]]
+    game = None if given["game"] == "all" else Game.objects.get(pk=given["game"])
+    export = make_export(
+        report=REPORTS[given["report"]],
+        rows=asked.rows,
+        game=game,
+        environment=asked.environment,
+        time_zone=game.time_zone if game else timezone.get_current_timezone_name(),
+        profile=profile,
+        format=kind,
+        personal=bool(given.get("personal")),
+        filters=asked.filters_in_chinese,
+        now=timezone.now(),
+    )
+    streamed = asked.is_small and kind == Format.CSV
+    with transaction.atomic():
+        if not _within_the_hour(request):
+            limit = settings.EXPORTS_PER_PERSON_PER_HOUR
+            form.add_error(None, _("You have exported %(limit)s times within an hour; try later.") % {"limit": limit})
+            return None
+        job = None if streamed else queue_export(export, title=export.file_name, game=game, by=_name(request))
+        _write_down(request, export, asked, reason=given.get("reason", ""), job=job)
+    if job is not None:
+        return HttpResponseRedirect(reverse("admin:orders_job_change", args=(job.pk,)))
+    return StreamingHttpResponse(
+        stream(export),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{export.file_name}"', "Cache-Control": "no-store"},
+    )
+
+
+def _name(request: HttpRequest) -> str:
+    return request.user.get_username()
+
+
+def _within_the_hour(request: HttpRequest) -> bool:
+    """Whether this person may export once more. Asked under a lock of their own: two clicks at once count as two."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('exports of'), hashtext(%s))", (_name(request),))
+    since = timezone.now() - timedelta(hours=1)
+    lately = AuditEntry.objects.filter(actor=_name(request), action=EXPORTED, at__gt=since)
+    return lately.count() < settings.EXPORTS_PER_PERSON_PER_HOUR
+
+
+def _write_down(request: HttpRequest, export: Export, asked: _Asked, *, reason: str, job: Job | None) -> None:
+    detail = {
+        "report": export.report.code,
+        "game": export.game_code,
+        "environment": export.environment.value,
+        "profile": export.profile.value,
+        "personal": export.personal,
+        "filters": "; ".join(export.filters),
+        "rows": f"> {settings.EXPORTS_STREAMED_ROWS}" if not asked.is_small else asked.counted,
+    }
+    audit.write_down(request, EXPORTED, row=job, label=export.file_name, reason=reason, detail=detail)
+
+
+# --- the export centre ----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class FileLine:
+    """One file of the centre, with who took it and why it cannot be had (any more)."""
+
+    file: ExportFile
+    taken_by: Sequence[AuditEntry]
+    hindrance: str
+    expires: Any
+
+
+def jobs_seen_by(user: Any) -> QuerySet[Job]:
+    """Exports this person may see: of their games. What is of all games is for those who work for all."""
+    exports = Job.objects.filter(kind=JobKind.EXPORT)
+    games = games_of(user)
+    return exports if games is None else exports.filter(game__in=games)
+
+
+def why_not_download(user: Any, file: ExportFile) -> str:
+    """Why this person cannot have a file; empty when they can."""
+    report = REPORTS.get(file.job.asked.get("report", ""))
+    if not user.has_perm(PERMISSION) or report is None or not user.has_perm(report.permission):
+        return _("Your role may not export this.")
+    if file.job.asked.get("personal") and not user.has_perm(PERSONAL):
+        return _("It holds personal data, which your role may not take along.")
+    if not file.stored_as:
+        return _("Deleted after %(days)s days; ask for it again.") % {"days": settings.EXPORTS_KEPT_DAYS}
+    return ""
+
+
+def file_lines(user: Any, files: Sequence[ExportFile]) -> list[FileLine]:
+    """Files with their downloads, read for all of them at once."""
+    taken: dict[str, list[AuditEntry]] = {}
+    keys = [str(file.pk) for file in files]
+    subject = ExportFile._meta.label_lower
+    for entry in AuditEntry.objects.filter(subject=subject, subject_id__in=keys, action=DOWNLOADED).order_by("pk"):
+        taken.setdefault(entry.subject_id, []).append(entry)
+    kept = timedelta(days=settings.EXPORTS_KEPT_DAYS)
+    return [
+        FileLine(
+            file,
+            taken.get(str(file.pk), []),
+            why_not_download(user, file),
+            file.job.finished_at + kept if file.job.finished_at else None,
         )
-        LogEntry.objects.create(
-            user_id=int(request.user.pk or 0),
-            content_type=ContentType.objects.get_for_model(Order),
-            object_repr=export.file_name,
-            action_flag=CHANGE,
-            change_message=f"exported {export.file_name}: {'; '.join(export.filters)}",
+        for file in files
+    ]
+
+
+@console_page("exports/", name="exports")
+@require_GET
+def exports(request: HttpRequest) -> HttpResponse:
+    """The export centre: what is being made, what is there, who took it; and where to ask for more."""
+    if not request.user.has_perm(PERMISSION):
+        raise PermissionDenied
+    seen = jobs_seen_by(request.user)
+    unfinished = (
+        seen.filter(state__in=(JobState.QUEUED, JobState.RUNNING)).select_related("game").order_by("created_at")
+    )
+    failed = seen.filter(state=JobState.FAILED, created_at__gt=timezone.now() - timedelta(days=7)).select_related(
+        "game"
+    )
+    older = request.GET.get("older", "")
+    files = ExportFile.objects.filter(job__in=seen, job__state=JobState.DONE).select_related("job", "job__game")
+    if older.isascii() and older.isdigit():
+        files = files.filter(pk__lt=int(older[:18]))
+    page = list(files.order_by("-pk")[: _FILES_SHOWN + 1])
+    more = page[_FILES_SHOWN - 1].pk if len(page) > _FILES_SHOWN else None
+    running = [*unfinished[:_FILES_SHOWN], *failed.order_by("-pk")[:10]]
+    return TemplateResponse(
+        request,
+        "admin/console/exports.html",
+        {
+            **admin.site.each_context(request),
+            "title": _("Exports"),
+            "lead": _centre_sentence(running),
+            "jobs": running,
+            "refreshes": any(job.state in (JobState.QUEUED, JobState.RUNNING) for job in running),
+            "lines": file_lines(request.user, page[:_FILES_SHOWN]),
+            "more": more,
+            "lists": _lists_offered(request),
+            "kept_days": settings.EXPORTS_KEPT_DAYS,
+            "per_hour": settings.EXPORTS_PER_PERSON_PER_HOUR,
+        },
+    )
+
+
+def _centre_sentence(jobs: Sequence[Job]) -> str:
+    making = sum(job.state in (JobState.QUEUED, JobState.RUNNING) for job in jobs)
+    failed = len(jobs) - making
+    words = [
+        ngettext("%(count)s export is being made.", "%(count)s exports are being made.", making) % {"count": making}
+        if making
+        else _("Nothing is being made.")
+    ]
+    if failed:
+        words.append(
+            ngettext("%(count)s failed in the last week.", "%(count)s failed in the last week.", failed)
+            % {"count": failed}
         )
-        return StreamingHttpResponse(
-            export.stream(),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="{export.file_name}"'},
-        )
+    return " ".join(words)
+
+
+def _lists_offered(request: HttpRequest) -> list[tuple[str, str]]:
+    """The lists that can be exported, by name and address."""
+    return [
+        (str(model_admin.opts.verbose_name_plural), reverse(f"admin:{model_admin._export_name}"))
+        for model_admin in admin.site._registry.values()
+        if isinstance(model_admin, Exporting) and model_admin.has_view_permission(request)
+    ]
+
+
+class _InBlocks(FileResponse):
+    block_size = _DOWNLOAD_BLOCK
+
+
+@console_page("exports/<int:file_id>/download/", name="export_download")
+@require_GET
+def download(request: HttpRequest, file_id: int) -> HttpResponseBase:
+    """A finished file, whole (its length is said beforehand), and written down."""
+    file = ExportFile.objects.select_related("job").filter(pk=file_id, job__in=jobs_seen_by(request.user)).first()
+    if file is None:
+        raise Http404
+    hindrance = why_not_download(request.user, file)
+    if hindrance and file.stored_as:
+        raise PermissionDenied
+    if hindrance:
+        messages.warning(request, hindrance)
+        return HttpResponseRedirect(reverse("admin:exports"))
+    content = storage().open(file.stored_as, "rb")
+    audit.write_down(request, DOWNLOADED, row=file, label=file.name, detail={"sha256": file.sha256, "rows": file.rows})
+    kind = "text/csv; charset=utf-8" if file.name.endswith(".csv") else None
+    answer = _InBlocks(content, as_attachment=True, filename=file.name, content_type=kind)
+    answer["Cache-Control"] = "no-store"
+    answer["Content-Length"] = str(file.size)
+    return answer

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from channels_app.console.pages import Act, ActRefused, ConsoleAdmin, Inlines, ReadOnlyAdmin
 from channels_app.console.words import column, environment_mark, mark
 from orders.authentication import forget_keys
+from orders.checkout.links import check_return_url, check_support_url
 from orders.models import ApiKey, Game
 
 
@@ -22,7 +23,18 @@ class GameForm(forms.ModelForm[Game]):
 
     class Meta:
         model = Game
-        fields = ("code", "name", "time_zone", "day_turns_at_hour")
+        fields = ("code", "name", "time_zone", "day_turns_at_hour", "return_url", "support_url")
+        field_classes: ClassVar[dict[str, type[forms.Field]]] = {"support_url": forms.CharField}
+        help_texts: ClassVar[dict[str, str]] = {
+            "return_url": gettext_lazy(
+                "Where the payment page leads after a purchase: https://… or the app’s own mygame://…; "
+                "{order_no} in it becomes the order number. Empty: no button."
+            ),
+            "support_url": gettext_lazy(
+                "Where the payment page’s “Contact customer service” leads: https://…; "
+                "{order_no} in it becomes the order number. Empty: no button."
+            ),
+        }
 
     def clean_time_zone(self) -> str:
         """Refuse a name that no clock knows: order numbers and business days are made with it."""
@@ -31,11 +43,26 @@ class GameForm(forms.ModelForm[Game]):
             raise ValidationError(_("There is no such time zone; write it like Asia/Shanghai."))
         return name
 
+    def clean_return_url(self) -> str:
+        """Refuse what would not lead into the game: a button of ours goes there."""
+        address: str = self.cleaned_data["return_url"]
+        if address:
+            check_return_url(address)
+        return address
+
+    def clean_support_url(self) -> str:
+        """As above, for the people who help."""
+        address: str = self.cleaned_data["support_url"]
+        if address:
+            check_support_url(address)
+        return address
+
 
 @admin.register(Game)
 class GameAdmin(ConsoleAdmin[Game]):
     """Games: named once, their clock may be corrected, never deleted."""
 
+    game_path = "pk"
     form = GameForm
     inlines: ClassVar[Inlines] = ()
     list_display = ("code", "name", "time_zone", "day_turns_at_hour", "created_at")
@@ -72,6 +99,7 @@ def _key_mark(key: ApiKey) -> object:
 class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
     """Keys of game servers: their beginning, what they may do, when they were last used."""
 
+    game_path = "game"
     list_display = ("prefix", "game", "name", "where", "allowed", "standing", "last_used_at", "created_at")
     list_select_related = ("game",)
     fields = (

@@ -22,7 +22,7 @@ from orders.models.order import (
     PaymentAttempt,
 )
 from orders.models.payment import HoldReason, Payment, ProofSource
-from orders.models.revenue import Payer, RevenueCursor, RevenueDay, RevenueHour
+from orders.models.revenue import Payer, RevenueCursor, RevenueDay, RevenueDayByChannel, RevenueHour
 
 __all__ = [
     "ATTEMPT_ALIVE",
@@ -56,6 +56,7 @@ __all__ = [
     "RateCounter",
     "RevenueCursor",
     "RevenueDay",
+    "RevenueDayByChannel",
     "RevenueHour",
     "Scope",
     "all_scopes",

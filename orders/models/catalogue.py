@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from channels_app.models import Channel, Environment
+from channels_app.trail import trail
 
 
 class Game(models.Model):
@@ -27,6 +28,7 @@ class Game(models.Model):
         constraints = [
             models.CheckConstraint(name="game_day_turn_hour", condition=Q(day_turns_at_hour__lte=23)),
         ]
+        triggers = trail("game", subject="orders.game", label="code")
 
     def __str__(self) -> str:
         return self.code
@@ -44,6 +46,7 @@ class GameStaff(models.Model):
         verbose_name = _("game of a member of staff")
         verbose_name_plural = _("games of members of staff")
         constraints = [models.UniqueConstraint(name="game_staff_once", fields=("user", "game"))]
+        triggers = trail("game_staff", subject="auth.user", key="user_id", thing="game", label="game_id")
 
     def __str__(self) -> str:
         return f"{self.user} {self.game}"
@@ -83,6 +86,9 @@ class ApiKey(models.Model):
     class Meta:
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
+        triggers = trail(
+            "api_key", subject="orders.apikey", label="prefix", hidden=("digest",), quiet=("last_used_at",)
+        )
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
@@ -102,7 +108,9 @@ class Product(models.Model):
     class Meta:
         verbose_name = _("product")
         verbose_name_plural = _("products")
+        permissions = [("edit_product", "Can change products, prices and contents (with a second person)")]
         constraints = [models.UniqueConstraint(name="product_once_per_game", fields=("game", "product_id"))]
+        triggers = trail("product", subject="orders.product", label="product_id", quiet=("updated_at",))
 
     def __str__(self) -> str:
         return self.product_id
@@ -125,6 +133,7 @@ class ProductPrice(models.Model):
             models.UniqueConstraint(name="price_once", fields=("product", "currency", "channel"), nulls_distinct=False),
             models.CheckConstraint(name="price_positive", condition=Q(amount_minor__gt=0)),
         ]
+        triggers = trail("price", subject="orders.product", key="product_id", thing="price", label="currency")
 
     def __str__(self) -> str:
         return f"{self.amount_minor} {self.currency}"

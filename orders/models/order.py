@@ -94,6 +94,16 @@ class Order(models.Model):
         permissions = [
             ("export_orders", "Can export orders"),
             ("ask_provider", "Can ask the provider about an order"),
+            ("list_orders", "Can list the orders of a day"),
+            ("view_totals", "Can see totals and turnover"),
+            ("reveal_personal", "Can reveal personal data, with a reason"),
+            ("export_personal", "Can export personal data (with a second person)"),
+            ("mark_paid", "Can mark an order paid with the provider's proof (with a second person)"),
+            ("request_refund", "Can ask for a refund"),
+            ("approve_refund", "Can approve a refund that a colleague asked for"),
+            ("reconcile", "Can upload bills and compare the books with them"),
+            ("resolve_difference", "Can resolve a difference between books and bill"),
+            ("close_month", "Can close a month"),
         ]
         constraints = [
             # One reference of the game means one purchase, for ever: its retry can never buy twice.

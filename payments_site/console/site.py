@@ -1,20 +1,26 @@
 """The console's site: every page on the business clock, which is named on every page."""
 
 from functools import update_wrapper
+from http.client import FOUND
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 
 from channels_app.console.addresses import PAGES
-from orders.models import Game
+from payments_site.console.attributing import attributed
 from payments_site.console.home import home
+from payments_site.console.navigation import navigation
+from payments_site.console.scope import scope_of, zone_in_words
+from payments_site.people.account import password_was_changed
+from payments_site.people.login import log_in, log_out, may_enter
+from payments_site.people.urls import urls as people_urls
 
 
 class ConsoleSite(AdminSite):
@@ -27,11 +33,11 @@ class ConsoleSite(AdminSite):
     enable_nav_sidebar = True
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002  # Django's signature
-        """Wrap a view so that its times are read on the business clock."""
+        """Wrap a view so that its times are read on the clock of what the console looks at."""
         inner = super().admin_view(view, cacheable)
 
         def on_business_clock(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            with timezone.override(business_zone()):
+            with timezone.override(scope_of(request).zone), attributed(request):
                 response = inner(request, *args, **kwargs)
                 if isinstance(response, TemplateResponse):
                     response.render()
@@ -42,27 +48,45 @@ class ConsoleSite(AdminSite):
     def get_urls(self) -> list[Any]:
         """Adds the pages that belong to no table; before the admin's own, whose last address takes everything."""
         ours = [path(page.route, self.admin_view(page.view), name=page.name) for page in PAGES]
-        return [*ours, *super().get_urls()]
+        return [*ours, *people_urls(self), *super().get_urls()]
+
+    # --- the door (payments_site.people) -------------------------------------------------------------------
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Staff whose second factor was proven, where one is required."""
+        return may_enter(request)
+
+    @method_decorator(login_not_required)
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """User name and password; the factor comes after."""
+        return log_in(request)
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Back to the door."""
+        return log_out(request)
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """A new password ends every other session of the person."""
+        response = super().password_change(request, extra_context)
+        if request.method == "POST" and response.status_code == FOUND:
+            password_was_changed(request)
+        return response
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Adds the clock: no figure without it."""
+        """Adds what every page says: which game, which money, on which clock."""
         now = timezone.localtime()
         return {
             **super().each_context(request),
             "look_up_address": reverse("admin:look_up") if any(page.name == "look_up" for page in PAGES) else "",
-            "console_clock": {"at": now, "zone": f"{timezone.get_current_timezone_name()}, UTC{now:%z}"},
+            "console_scope": scope_of(request),
+            "console_clock": {"at": now, "zone": zone_in_words(now)},
         }
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """The navigation, grouped by work; the page of one app keeps the admin's own list."""
+        apps = super().get_app_list(request, app_label)
+        return navigation(request, self, apps) if app_label is None else apps
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The first page."""
-        return super().index(request, {"home": home(request, now=timezone.now()), **(extra_context or {})})
-
-
-def business_zone() -> ZoneInfo:
-    """The games' own time zone when they share one, else the server's: one page, one clock."""
-    names = set(Game.objects.order_by().values_list("time_zone", flat=True).distinct()[:2])
-    name = names.pop() if len(names) == 1 else settings.TIME_ZONE
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo(settings.TIME_ZONE)
+        first = home(request, now=timezone.now())
+        return super().index(request, {"home": first, "lead": first.lead, **(extra_context or {})})

@@ -11,6 +11,7 @@ from channels_app.models import Channel
 from channels_app.providers import ADAPTERS
 from channels_app.simulator.server import RunningSimulator
 from orders.authentication import client_token
+from orders.checkout.slowness import forget_slow_providers
 from orders.models import Order
 from tests.buying import make_order
 
@@ -18,6 +19,12 @@ DESKTOP = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/1
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1"
 WECHAT = f"{PHONE} MicroMessenger/8.0.50"
 WECHAT_ON_DESKTOP = f"{DESKTOP} MicroMessenger/7.0.20 WindowsWechat"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_known_to_be_slow():
+    """What is known of slow providers is kept for some seconds; no test sees another's."""
+    forget_slow_providers()
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ class TestToken:
         def away(*_, **__):
             raise DatabaseError("secret table does not answer")
 
-        monkeypatch.setattr("orders.checkout.visible_order", away)
+        monkeypatch.setattr("orders.checkout.visit.visible_order", away)
         answer = player.look()
         assert answer.status_code == 500
         assert "如果您已付款，款项是安全的" in words(answer)
@@ -140,7 +140,7 @@ class TestWhatIsGivenAway:
         player.look(token=f"{player.token}x")
         player.press("pay", method="alipay_qr")
         player.press("cancel")
-        monkeypatch.setattr("orders.checkout.visible_order", lambda *_: 1 / 0)
+        monkeypatch.setattr("orders.checkout.visit.visible_order", lambda *_: 1 / 0)
         assert player.look().status_code == 500
         assert "division by zero" in caplog.text
         assert player.token not in caplog.text
@@ -198,7 +198,7 @@ class TestMethods:
         inside = Player(order, device=WECHAT)
         assert methods_shown(inside.look(openid="oUpF8uMuAJO_M2pxb1Q9zNjWeS6o")) == ["wechatpay_jsapi"]
         assert methods_shown(inside.look()) == []
-        assert "请用手机浏览器打开" in inside.reads()
+        assert "需要游戏在链接里带上您的微信身份" in inside.reads()
 
     def test_a_phone_falls_back_to_a_qr_code_to_save(self, order, channel):
         channel.methods.filter(method__in=("wechatpay_h5", "alipay_wap")).delete()

@@ -30,7 +30,11 @@ class Command(BaseCommand):
             f" credentials version {account.credentials_version})"
         )
         for name, value in account.summary.items():
-            self.stdout.write(f"  {name}: {value}")
+            if name != "keys":
+                self.stdout.write(f"  {name}: {value}")
+        for key in account.summary["keys"]:
+            until = f", until {key['expires_at'][:10]}" if key["expires_at"] else ""
+            self.stdout.write(f"  {key['field']}: {key['fingerprint']}{until}")
 
     @staticmethod
     def _save(provider: str, code: str, environment: str, document: dict[str, Any]) -> Any:

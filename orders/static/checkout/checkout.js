@@ -6,6 +6,7 @@
   const STREAM_OPENS_WITHIN_MS = 4000;
   const LOOK_EVERY_MS = 30000;
   const WAIT_S = 25;
+  const SLEPT_MS = 15000;
   const EVENTS = ["order.paid", "order.delivered", "order.cancelled"];
 
   const page = () => document.getElementById("page");
@@ -33,30 +34,47 @@
     return said;
   }
 
-  // Pages come whole and are swapped in; `onlyIfNews` leaves the page alone while it still tells the truth.
-  async function show(query = {}, { onlyIfNews = false } = {}) {
-    await swap(await fetch(address(query)), { onlyIfNews });
-  }
+  // Pages come whole and are swapped in. `onlyIfNews` leaves the page alone while it still tells the truth; an answer
+  // that was asked for before the page on the screen was is old, and dropped.
+  let turns = 0;
+  let shown = 0;
 
-  async function showCode(method, params) {
-    const body = { token: facts().token, method, params: JSON.stringify(params) };
-    await swap(await fetch(`${facts().path}/qr`, { method: "POST", body: new URLSearchParams(body) }));
-  }
-
-  async function swap(answer, { onlyIfNews = false } = {}) {
+  async function swap(request, { onlyIfNews = false } = {}) {
+    const turn = ++turns;
+    const answer = await request;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const next = fresh.getElementById("page");
     if (!next) throw new Error("no page");
     offline(false);
-    if (onlyIfNews && next.dataset.mark === facts().mark) return;
+    if (turn < shown) return;
+    if (onlyIfNews && next.dataset.mark === facts().mark) return freshen(next);
     if (onlyIfNews && next.dataset.mark === "sorry" && answer.status >= 500) return;
+    shown = turn;
     page().replaceWith(document.adoptNode(next));
     document.title = fresh.title;
     window.scrollTo(0, 0);
-    const title = document.querySelector("h1, h2");
+    const title = [...document.querySelectorAll("[data-focus]")].pop() || document.querySelector("h1");
     title.tabIndex = -1; // read out, and where the keyboard goes on from
     title.focus({ preventScroll: true });
     start();
+  }
+
+  // The same page, told a little later: only the words of parts that move.
+  function freshen(next) {
+    for (const part of next.querySelectorAll("[data-part]")) {
+      const here = page().querySelector(`[data-part=${part.dataset.part}]`);
+      if (here && here.textContent !== part.textContent) here.textContent = part.textContent;
+    }
+  }
+
+  const show = (query = {}, how = {}) => swap(fetch(address(query)), how);
+  const send = (path, fields) => swap(fetch(path, { method: "POST", body: new URLSearchParams(fields) }));
+
+  async function showCode(method, params) {
+    const { token, openid } = facts();
+    await send(`${facts().path}/qr`, { token, openid, method, params: JSON.stringify(params) });
+    // The back button leads from the code to the choice.
+    if (!(history.state && history.state.code)) history.pushState({ code: true }, "");
   }
 
   function offline(is) {
@@ -69,7 +87,7 @@
   // --- what the buttons do ----------------------------------------------------------------------------------
   const actions = {
     async pay(form) {
-      const method = form.querySelector("input[name=method]:checked");
+      const method = form.querySelector("input[name=method]:checked, input[name=method][type=hidden]");
       const opened = await call("/pay", { method: method.value, ...JSON.parse(method.dataset.inputs) });
       if (opened.kind === "qr") {
         await showCode(method.value, opened.params);
@@ -89,6 +107,9 @@
       asked.hidden = false;
       document.querySelector("[data-waiting]").hidden = true;
       return look();
+    },
+    async again(form) {
+      await send(facts().path, new FormData(form));
     },
     async cancel() {
       await call("/cancel", {}).catch((problem) => {
@@ -149,9 +170,11 @@
   let stream = null;
   let polling = null; // the token object of the loop that may go on
 
+  let late = 0;
+
   function listen() {
     stream = new EventSource(`${facts().stream}?${new URLSearchParams({ token: facts().token })}`);
-    const late = setTimeout(poll, STREAM_OPENS_WITHIN_MS);
+    late = setTimeout(poll, STREAM_OPENS_WITHIN_MS);
     stream.addEventListener("open", () => { clearTimeout(late); polling = null; look(); });
     stream.addEventListener("error", () => { clearTimeout(late); poll(); });
     for (const name of EVENTS) stream.addEventListener(name, look);
@@ -176,23 +199,37 @@
 
   function hush() {
     polling = null;
+    clearTimeout(late);
     if (stream) stream.close();
     stream = null;
   }
 
+  // By the wall clock: a phone that sleeps stops the page's own.
   function countDown() {
     for (const clock of document.querySelectorAll("[data-countdown]")) {
-      clock.ends = clock.ends || performance.now() + clock.dataset.countdown * 1000;
-      const left = Math.max(0, Math.round((clock.ends - performance.now()) / 1000));
+      clock.ends = clock.ends || Date.now() + clock.dataset.countdown * 1000;
+      const left = Math.max(0, Math.round((clock.ends - Date.now()) / 1000));
       const [h, m, s] = [Math.floor(left / 3600), Math.floor(left / 60), left % 60];
       clock.textContent = h
         ? clock.dataset.hours.replace("{h}", h).replace("{m}", m % 60)
         : clock.dataset.minutes.replace("{m}", m).replace("{s}", s);
       if (left === 0 && !clock.over) {
         clock.over = true;
-        setTimeout(() => show().catch(() => offline(true)), 1500);
+        runOut();
       }
     }
+  }
+
+  // A code that the order outlives is offered anew; else the server knows what comes after.
+  function runOut() {
+    const renew = document.querySelector("[data-renew]");
+    if (!renew) {
+      setTimeout(() => show().catch(() => offline(true)), 1500);
+      return;
+    }
+    renew.hidden = false;
+    for (const part of document.querySelectorAll("[data-while-valid]")) part.hidden = true;
+    document.querySelector(".qr").classList.add("qr-over");
   }
 
   function start() {
@@ -207,11 +244,28 @@
     }
   }
 
-  setInterval(countDown, 1000);
-  setInterval(() => { if (!document.hidden && "live" in facts()) look(); }, LOOK_EVERY_MS);
+  // Awake again, or on the net again. A connection that slept may be dead without knowing it: a new one is made.
+  function wake(slept) {
+    countDown();
+    if (!("live" in facts())) return;
+    if (slept) {
+      hush();
+      start();
+    }
+    look();
+  }
+
+  let hiddenSince = 0;
   // A phone comes back from the provider's app.
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && "live" in facts()) look(); });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) hiddenSince = Date.now();
+    else wake(Date.now() - hiddenSince > SLEPT_MS);
+  });
+  window.addEventListener("online", () => wake(true));
+  window.addEventListener("popstate", () => show().catch(() => offline(true)));
   window.addEventListener("pageshow", (event) => { if (event.persisted) show().catch(() => offline(true)); });
   window.addEventListener("pagehide", hush);
+  setInterval(countDown, 1000);
+  setInterval(() => { if (!document.hidden && "live" in facts()) look(); }, LOOK_EVERY_MS);
   start();
 })();

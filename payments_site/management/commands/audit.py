@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -9,6 +10,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from fulfillment import auditing as goods
 from orders import auditing as money
 from orders.auditing import Finding, examine
+from orders.revenue import proof as revenue
+from payments_site.people import proof as people
 
 
 class Command(BaseCommand):
@@ -17,11 +20,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Arguments of contract section 1."""
         parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--seal", default="", help="a seal of the audit trail from the log: it must be there")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """One line per invariant, with the number of rows checked."""
         findings = []
-        for finding in examine((*money.INVARIANTS, *goods.INVARIANTS)):
+        invariants = (*money.INVARIANTS, *revenue.INVARIANTS, *goods.INVARIANTS, *people.INVARIANTS)
+        for finding in chain(examine(invariants), [people.chain_finding(logged=options["seal"])]):
             findings.append(finding)
             if not options["json"]:
                 self.stdout.write(_line(finding))

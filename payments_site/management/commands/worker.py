@@ -4,8 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from channels_app.auditing import seal_entries
+from channels_app.proposals import expire_proposals
 from fulfillment.keeping import forget_old_events
 from orders.sweeping import run_worker
+from payments_site.people.keeping import forget_old_log_ins
 from payments_site.processes import until_told_to_stop
 from payments_site.startup import refuse_unsafe_start
 
@@ -17,4 +20,4 @@ class Command(BaseCommand):
         """Run until told to stop."""
         refuse_unsafe_start()
         with until_told_to_stop() as stop:
-            run_worker(stop, housekeeping=[forget_old_events])
+            run_worker(stop, housekeeping=[forget_old_events, forget_old_log_ins, expire_proposals, seal_entries])

@@ -1,0 +1,231 @@
+"""What waits for people: open cases by kind, proposals that need a second person, accounts whose messages do not
+verify, work that stopped; and below them what the system is still at by itself.
+
+Every kind says within what time it has to be handled, by whom and how; kinds with nothing open are named too, so
+that people see they were looked at. Counts come from small partial indexes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from channels_app.console.words import money_in_prose
+from channels_app.models import Proposal, ProposalState
+from orders.models import Case, CaseKind, Job, JobState
+from payments_site.console.home.undelivered import Undelivered
+from payments_site.console.home.words import age, limit_words
+from payments_site.console.scope import Scope
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+COUNTED_AT_MOST = 1_000
+# Waiting work of the office is taken up within seconds; nobody is at it after this long.
+_JOB_STANDS_AFTER = timedelta(minutes=15)
+_FAILED_WITHIN = timedelta(days=1)
+_NEWEST_JOBS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """How one kind of case is handled: the time it may take, who does it, and the verb that says how."""
+
+    name: "StrPromise"
+    hours: int
+    owner: "StrPromise"
+    verb: "StrPromise"
+
+
+_SUPPORT = gettext_lazy("Support lead")
+_FINANCE = gettext_lazy("Finance")
+_OPERATIONS = gettext_lazy("Operations")
+_ENGINEER = gettext_lazy("Engineer")
+
+# In the order in which they are shown: whose money is at stake comes first.
+DUTIES: Mapping[CaseKind, Duty] = {
+    CaseKind.SECOND_PAYMENT: Duty(gettext_lazy("Paid twice"), 24, _SUPPORT, gettext_lazy("Decide each")),
+    CaseKind.LATE_PAYMENT: Duty(gettext_lazy("Paid after cancel"), 4, _SUPPORT, gettext_lazy("Deliver or refund")),
+    CaseKind.AMOUNT_DIFFERS: Duty(gettext_lazy("Amount differs"), 4, _FINANCE, gettext_lazy("Check the bill")),
+    CaseKind.UNKNOWN_ORDER: Duty(gettext_lazy("Money for an unknown order"), 24, _FINANCE, gettext_lazy("Trace it")),
+    CaseKind.GIVEN_BACK: Duty(gettext_lazy("Given back before booking"), 24, _FINANCE, gettext_lazy("Look into it")),
+    CaseKind.DELIVERY_PARKED: Duty(gettext_lazy("Delivery stopped"), 1, _OPERATIONS, gettext_lazy("Deliver again")),
+    CaseKind.HANDED_OVER: Duty(gettext_lazy("Handed over"), 2, _SUPPORT, gettext_lazy("Answer")),
+    CaseKind.UNDECIDED: Duty(gettext_lazy("Provider undecided"), 4, _FINANCE, gettext_lazy("Ask the provider")),
+    CaseKind.PROVIDER_REFUND: Duty(gettext_lazy("Refunded at the provider"), 24, _FINANCE, gettext_lazy("Check it")),
+    CaseKind.WEBHOOK_PARKED: Duty(gettext_lazy("Game server not told"), 4, _OPERATIONS, gettext_lazy("Tell it again")),
+    CaseKind.UNREADABLE_NOTIFICATION: Duty(
+        gettext_lazy("Unreadable notification"), 1, _ENGINEER, gettext_lazy("Open it")
+    ),
+}
+_APPROVAL = Duty(gettext_lazy("Waits for a second person"), 8, gettext_lazy("A colleague"), gettext_lazy("Approve"))
+_KEYS = Duty(gettext_lazy("Signatures fail"), 1, _ENGINEER, gettext_lazy("Look at them"))
+_WORK = Duty(gettext_lazy("Work that stopped"), 4, _ENGINEER, gettext_lazy("Try again"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """One line of the panel. `late` says that the time for it is over."""
+
+    name: str
+    count: int
+    count_words: str
+    money: str
+    oldest: str
+    limit: str
+    late: bool
+    owner: str
+    verb: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """Everything that waits: for people first, for the system below; the names of kinds with nothing open."""
+
+    people: list[Waiting]
+    system: list[Waiting]
+    idle: list[str]
+    total: int
+    sums: list[str]
+    last_closed: datetime | None
+    all_address: str
+
+
+def open_cases(scope: Scope) -> QuerySet[Case]:
+    """Open cases of what is looked at. Money for no order belongs to no game: who works for all games sees it."""
+    games = Q(game__in=scope.game_ids)
+    if scope.sees_all_games:
+        games |= Q(game__isnull=True)
+    return Case.objects.filter(games, closed_at__isnull=True, environment=scope.environment).order_by()
+
+
+def waiting_for_people(scope: Scope) -> int:
+    """How many cases are open: the badge in the navigation."""
+    return open_cases(scope)[:COUNTED_AT_MOST].count()
+
+
+def queue(
+    may: Any, scope: Scope, *, now: datetime, failing_since: Sequence[datetime], undelivered: Undelivered | None
+) -> Queue:
+    """What waits, as far as this person may see it. `may` asks for a permission; `failing_since` has a moment for
+    every account whose messages do not verify.
+    """
+    rows = _case_rows(scope) if may("orders.view_case") else []
+    people, idle = _cases(rows, now) if may("orders.view_case") else ([], [])
+    others = []
+    if may("channels_app.view_proposal"):
+        others.append((_APPROVAL, *_proposals(now), address_of("channels_app_proposal_changelist")))
+    if may("channels_app.view_notification"):
+        refused = address_of("channels_app_notification_changelist", "verdict=refused")
+        others.append((_KEYS, len(failing_since), min(failing_since, default=None), refused))
+    if may("orders.manage_jobs"):
+        others.append((_WORK, *_stopped_jobs(now), address_of("orders_job_changelist")))
+    for duty, count, oldest, address in others:
+        if count:
+            people.append(_waiting(duty, count, "", oldest, address, now))
+        else:
+            idle.append(str(duty.name))
+    money: dict[str, int] = {}
+    for row in rows:
+        if row["amount"]:
+            money[row["currency"]] = money.get(row["currency"], 0) + row["amount"]
+    return Queue(
+        people=people,
+        system=[_on_their_way(undelivered, now)] if undelivered is not None and undelivered.count else [],
+        idle=[*idle, *([_("Paid, goods not there yet")] if undelivered is not None and not undelivered.count else [])],
+        total=sum(row.count for row in people),
+        sums=[money_in_prose(amount, currency) for currency, amount in sorted(money.items())],
+        last_closed=None if people else _last_closed(scope),
+        all_address=address_of("orders_case_changelist") if may("orders.view_case") else "",
+    )
+
+
+def address_of(name: str, query: str = "") -> str:
+    """A page of the console; empty while nobody has put it there."""
+    try:
+        address = reverse(f"admin:{name}")
+    except NoReverseMatch:
+        return ""
+    return f"{address}?{query}" if query else address
+
+
+def _case_rows(scope: Scope) -> list[dict[str, Any]]:
+    return list(
+        open_cases(scope)
+        .values("kind", "currency")
+        .annotate(count=Count("pk"), amount=Sum("amount_minor"), oldest=Min("opened_at"))
+    )
+
+
+def _cases(rows: list[dict[str, Any]], now: datetime) -> tuple[list[Waiting], list[str]]:
+    shown, idle = [], []
+    for kind, duty in DUTIES.items():
+        of_kind = [row for row in rows if row["kind"] == kind]
+        if not of_kind:
+            idle.append(str(duty.name))
+            continue
+        sums = " + ".join(money_in_prose(row["amount"], row["currency"]) for row in of_kind if row["amount"])
+        count, oldest = sum(row["count"] for row in of_kind), min(row["oldest"] for row in of_kind)
+        address = address_of("orders_case_changelist", f"status={kind.value}")
+        shown.append(_waiting(duty, count, sums, oldest, address, now))
+    return shown, idle
+
+
+def _waiting(duty: Duty, count: int, sums: str, oldest: datetime | None, address: str, now: datetime) -> Waiting:
+    limit = timedelta(hours=duty.hours)
+    return Waiting(
+        name=str(duty.name),
+        count=count,
+        count_words=f"{count:,}",
+        money=sums,
+        oldest=age(now - oldest) if oldest else "",
+        limit=limit_words(limit),
+        late=bool(oldest) and now - oldest > limit,
+        owner=str(duty.owner),
+        verb=str(duty.verb),
+        address=address,
+    )
+
+
+def _proposals(now: datetime) -> tuple[int, datetime | None]:
+    found = Proposal.objects.filter(state=ProposalState.WAITING, expires_at__gt=now).order_by()
+    row = found.aggregate(count=Count("pk"), oldest=Min("requested_at"))
+    return row["count"], row["oldest"]
+
+
+def _stopped_jobs(now: datetime) -> tuple[int, datetime | None]:
+    """Jobs nobody has taken up or goes on with, and those that failed today. Keys of jobs rise with time."""
+    newest = Job.objects.order_by("-pk").values("pk")[:_NEWEST_JOBS]
+    standing = Q(state__in=(JobState.QUEUED, JobState.RUNNING), created_at__lt=now - _JOB_STANDS_AFTER) & (
+        Q(leased_until__isnull=True) | Q(leased_until__lt=now)
+    )
+    failed = Q(state=JobState.FAILED, finished_at__gt=now - _FAILED_WITHIN)
+    row = Job.objects.filter(standing | failed, pk__in=newest).aggregate(count=Count("pk"), oldest=Min("created_at"))
+    return row["count"], row["oldest"]
+
+
+def _on_their_way(undelivered: Undelivered, now: datetime) -> Waiting:
+    return Waiting(
+        name=_("Paid, goods not there yet"),
+        count=undelivered.count,
+        count_words=undelivered.count_words,
+        money=undelivered.money,
+        oldest=age(now - undelivered.oldest) if undelivered.oldest else "",
+        limit=_("retried by itself"),
+        late=False,
+        owner=_("System"),
+        verb=_("Watch"),
+        address=address_of("fulfillment_delivery_changelist", "waiting=pending"),
+    )
+
+
+def _last_closed(scope: Scope) -> datetime | None:
+    newest = Case.objects.filter(environment=scope.environment).order_by("-pk")[:50]
+    closed = [case.closed_at for case in newest if case.closed_at and (case.game_id in (None, *scope.game_ids))]
+    return max(closed, default=None)
