@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bench.report import Line
     from bench.trials import Sample, Trials
 
-TRIALS = ("T1", "T2", "T3", "T4", "telling", "T9")
+TRIALS = ("T1", "T2", "T3", "T4", "telling", "T6", "T7", "T8", "T9")
+OFFICE = ("T6", "T7", "T8")
 _STARTED = time.monotonic()
 
 
@@ -36,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement (default 3)")
     parser.add_argument("--only", default=",".join(TRIALS), help=f"some of {','.join(TRIALS)}")
     parser.add_argument("--soak", type=int, default=0, metavar="N", help="T10: N purchases in a row, memory watched")
+    parser.add_argument("--orders", type=int, default=5_000_000, metavar="N", help="T6-T8: orders of the built year")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every figure of every round")
     chosen = parser.parse_args()
     chosen.only = [name for name in chosen.only.split(",") if name]
@@ -78,7 +80,9 @@ def _measure_stack(home: Path, chosen: argparse.Namespace) -> "tuple[list[Line],
     home.mkdir()
     with Stack(home) as stack:
         # Only now do the settings find the benchmark's own database.
-        os.environ.update(stack.environment, DJANGO_SETTINGS_MODULE="payments_site.settings")
+        os.environ.update(
+            stack.environment, DJANGO_SETTINGS_MODULE="payments_site.settings", DATABASE_URL=stack.address
+        )
         import django
 
         django.setup()
@@ -87,6 +91,7 @@ def _measure_stack(home: Path, chosen: argparse.Namespace) -> "tuple[list[Line],
         from bench.trials import Trials
 
         call_command("migrate", verbosity=0)
+        stack.open_tables()
         stack.start("web", "stream", "worker")
         stack.wait_ready()
         trials = Trials(stack, seconds=chosen.seconds, say=say)
@@ -95,7 +100,22 @@ def _measure_stack(home: Path, chosen: argparse.Namespace) -> "tuple[list[Line],
         memory = stack.memory()
         if chosen.soak:
             lines += _soak(stack, trials, chosen.soak)
+        if set(OFFICE) & set(chosen.only):
+            lines += _office(stack, chosen)
         return lines, memory
+
+
+def _office(stack: Stack, chosen: argparse.Namespace) -> "list[Line]":
+    """The console and the reports on a year of business, which takes some minutes to write."""
+    from bench import history
+    from bench.office import Office
+    from bench.purchases import ACCOUNT
+    from channels_app.models import MerchantAccount
+
+    account = MerchantAccount.objects.get(code=ACCOUNT)
+    office = Office(stack, history.build(orders=chosen.orders, account=account, say=say), say=say)
+    run = {"T7": lambda: office.pages(), "T8": lambda: office.revenue(), "T6": lambda: office.exports()}
+    return [line for name, measure in run.items() if name in chosen.only for line in measure()]
 
 
 def _rounds(trials: "Trials", chosen: argparse.Namespace) -> "list[Line]":

@@ -89,13 +89,13 @@ def save_account(*, provider: str, code: str, environment: str, credentials: Map
     if (account.provider, account.environment) != (provider, environment):
         raise AccountRefused(f"{code} is a {account.environment} account of {account.provider}")
     account.set_credentials(credentials)
-    account.summary = _summary(provider, credentials)
+    account.summary = summary_of(provider, credentials)
     account.last_check = {}  # it spoke of other keys
     account.save(update_fields=["credentials_sealed", "credentials_version", "summary", "last_check", "updated_at"])
     return account
 
 
-def _summary(provider: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(provider: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
     """What may be shown of credentials: numbers and names, and of every key its fingerprint and last day."""
     fields = ADAPTERS[provider].fields
     shown: dict[str, Any] = {

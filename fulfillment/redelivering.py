@@ -102,9 +102,10 @@ def deliver_again(order: Order, *, now: datetime) -> Redelivery:
     """Send the request for an order's goods again at once. Committed when it returns; safe to repeat."""
     with transaction.atomic():
         # A dispatcher that writes a try down holds the same rows; whoever comes second sees what the first did.
-        asking = asking_for(order)
+        order.refresh_from_db(fields=["state"])
         if order.state != OrderState.PAID:
             return Redelivery.UNPAID
+        asking = asking_for(order)
         why_not = _hindrance(order, asking, now)
         if why_not is not None:
             return why_not

@@ -10,3 +10,7 @@ class OrdersConfig(AppConfig):
     name = "orders"
     verbose_name = _("Orders and payments")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let the worker know how exports are made."""
+        from orders.exporting import running  # noqa: F401  # puts its runner on offer

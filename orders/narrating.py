@@ -13,23 +13,38 @@ from orders.models import Case, CaseKind, Order
 
 
 def why(case: Case) -> str:
-    """What is the matter with a case, with its amounts. Where no sentence is known: what was noted."""
+    """What is the matter with a case, with its amounts. Where no sentence is known: what a person noted."""
     words = _WHY.get(case.kind)
-    return words(case) if words and case.order else case.detail
+    return words(case) if words else case.detail
+
+
+def _amount_differs(case: Case) -> str:
+    asked = money_in_prose(case.order.amount_minor, case.order.currency) if case.order else "?"
+    return _("%(received)s arrived, the order asks %(asked)s.") % {"received": _amount(case), "asked": asked}
+
+
+def _amount(case: Case) -> str:
+    return "?" if case.amount_minor is None else money_in_prose(case.amount_minor, case.currency)
 
 
 _WHY: Mapping[str, Callable[[Any], str]] = {
-    CaseKind.AMOUNT_DIFFERS: lambda case: (
-        _("%(received)s arrived, the order asks %(asked)s.")
-        % {
-            "received": money_in_prose(case.amount_minor, case.currency),
-            "asked": money_in_prose(case.order.amount_minor, case.order.currency),
-        }
+    CaseKind.UNKNOWN_ORDER: lambda case: (
+        _("%(amount)s arrived under a number that no order has.") % {"amount": _amount(case)}
     ),
+    CaseKind.AMOUNT_DIFFERS: _amount_differs,
     CaseKind.SECOND_PAYMENT: lambda case: _("The order was paid already; this payment came on top of it."),
     CaseKind.LATE_PAYMENT: lambda case: _("The order was cancelled before the money came."),
     CaseKind.GIVEN_BACK: lambda case: _("The provider gave the money back before it was booked here."),
-    CaseKind.PROVIDER_REFUND: lambda case: _("The provider told of a refund: %(said)s.") % {"said": case.detail},
+    CaseKind.UNDECIDED: lambda case: _("The provider says neither yes nor no, long after the time to pay."),
+    CaseKind.PROVIDER_REFUND: lambda case: (
+        _("The provider told of a refund of %(amount)s that was not started here.") % {"amount": _amount(case)}
+    ),
+    CaseKind.DELIVERY_PARKED: lambda case: _("The game server has not taken the goods, and the system stopped trying."),
+    CaseKind.WEBHOOK_PARKED: lambda case: _("The game server has not taken what it should be told."),
+    # The subject ends in the step at which reading failed.
+    CaseKind.UNREADABLE_NOTIFICATION: lambda case: (
+        _("A genuine notification cannot be read (%(step)s).") % {"step": case.subject.rpartition(":")[2]}
+    ),
 }
 
 

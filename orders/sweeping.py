@@ -23,6 +23,7 @@ from orders.cancelling import expire_orders
 from orders.jobs import work_off_jobs
 from orders.models import IdempotencyRecord, RateCounter
 from orders.notifying import judge_unfinished
+from orders.revenue.folding import fold_round
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Worker:
 
     def round(self) -> None:
         """One round; a chore that fails is logged and does not keep the others from their turn."""
-        chores: list[Chore] = [self.hand_out, lambda: expire_orders(now=timezone.now()), judge_unfinished]
+        chores: list[Chore] = [self.hand_out, lambda: expire_orders(now=timezone.now()), judge_unfinished, fold_round]
         if time.monotonic() >= self._next_housekeeping:
             self._next_housekeeping = time.monotonic() + _HOUSEKEEPING_EVERY_S
             chores += self._housekeeping

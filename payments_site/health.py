@@ -60,6 +60,11 @@ _FIGURES = (
         " WHERE n.received_at > now() - interval '1 hour' GROUP BY 1, 2",
     ),
     (
+        "payments_revenue_events_waiting", "lines of timelines not yet folded into the sums of revenue", (),
+        "SELECT greatest(coalesce((SELECT max(id) FROM orders_orderevent), 0)"
+        " - coalesce((SELECT max(folded_to) FROM orders_revenuecursor), 0), 0)",
+    ),
+    (
         "payments_attempts_to_ask", "silent payments whose turn to be asked about has come", (),
         "SELECT count(*) FROM orders_paymentattempt WHERE next_query_at <= now()",
     ),

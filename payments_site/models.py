@@ -24,7 +24,7 @@ _WRONG_IN_A_ROW = 10
 _PAUSE = timedelta(minutes=15)
 
 
-class Authenticator(TimestampMixin, ThrottlingMixin, Device):
+class Authenticator(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]  # no types are published
     """An authenticator app of one person (TOTP, RFC 6238: 30 s steps, six digits, one step of drift either way).
 
     The seed is sealed in the vault. `last_step` is the newest time step that was accepted: a code works once.

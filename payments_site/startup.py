@@ -48,13 +48,17 @@ def _role_faults() -> list[str]:
     faults = []
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT rolsuper, coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true),"
+            "SELECT rolsuper,"
+            " EXISTS (SELECT 1 FROM pg_tables t WHERE t.schemaname = 'public' AND t.tableowner = current_user),"
+            " coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true),"
             " (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), extract(epoch FROM clock_timestamp())"
             " FROM pg_roles WHERE rolname = current_user"
         )
-        superuser, near, tls, clock = cursor.fetchone() or (True, False, False, 0)
+        superuser, owner, near, tls, clock = cursor.fetchone() or (True, True, False, False, 0)
     if superuser:
         faults.append("the application's database role is a superuser: it could rewrite the audit trail")
+    if owner:
+        faults.append("the application's database role owns its tables: it could drop the triggers that keep history")
     if not near and not tls:
         faults.append("the database is reached over a network without TLS (add sslmode=require to DATABASE_URL)")
     skew = abs(time.time() - float(clock))

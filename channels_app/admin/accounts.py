@@ -8,7 +8,6 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -18,14 +17,16 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from channels_app.accounts import AccountRefused, move_account, replace_account, save_account
+from channels_app.accounts import AccountRefused, move_account, replace_account, save_account, summary_of
 from channels_app.admin.account_forms import keys_form, new_account_form
 from channels_app.admin.account_words import check_in_words, check_mark, expiry_mark, first_expiry
 from channels_app.checking import check_account
+from channels_app.console.audit import RequestForm
 from channels_app.console.lists import ColumnFilter
 from channels_app.console.pages import Act, ActRefused, Panel, ReadOnlyAdmin, table
 from channels_app.console.words import column, copyable, environment_mark, link, mark, number
 from channels_app.models import AccountState, ChannelMethod, MerchantAccount
+from channels_app.proposals import Asked, Done, Kind, ProposalRefused, ask_or_do, changes, register
 from channels_app.providers import ADAPTERS, METHODS
 
 EDIT = "channels_app.edit_account"
@@ -173,6 +174,28 @@ def _replace_keys(request: HttpRequest, account: MerchantAccount, given: dict[st
     }
 
 
+def _lines(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What may be shown of credentials, line by line: numbers as they are, keys by their fingerprints."""
+    keys = {key["field"]: key["fingerprint"] for key in summary.get("keys", [])}
+    return {**{name: str(value) for name, value in summary.items() if name != "keys"}, **keys}
+
+
+def _new_keys(account: MerchantAccount, given: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What the second person sees of new keys."""
+    after = _lines(summary_of(account.provider, given["credentials"]))
+    return changes(_lines(account.summary), after) or [(_("keys"), "", _("the same as now"))]
+
+
+def _make_account(payload: Mapping[str, Any], by: Any) -> Done:
+    if MerchantAccount.objects.filter(code=payload["code"]).exists():
+        raise ProposalRefused(_("There is an account with this code already."))
+    save_account(**payload)
+    return Done(_("The account is ready. Check it now, then offer its methods on a channel."))
+
+
+NEW = register(Kind("account.new", gettext_lazy("New merchant account"), EDIT, _make_account))
+
+
 def _successors(account: MerchantAccount) -> QuerySet[MerchantAccount]:
     """Accounts that could take over."""
     return (
@@ -309,26 +332,37 @@ class MerchantAccountAdmin(ReadOnlyAdmin[MerchantAccount]):
                 for code, adapter in ADAPTERS.items()
             ]
             return self._page(request, "admin/console/account_provider.html", offers=offers)
-        form = new_account_form(provider)(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid() and (account := self._create(request, provider, form)):
-            return HttpResponseRedirect(self._address("change", account))
+        whole = type("NewAccountForm", (RequestForm, new_account_form(provider)), {})
+        form = whole(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid() and self._create(request, provider, form):
+            account = MerchantAccount.objects.filter(code=form.cleaned_data["code"]).first()
+            waiting = reverse("admin:channels_app_merchantaccount_changelist")
+            return HttpResponseRedirect(self._address("change", account) if account else waiting)
         return self._page(request, "admin/console/account_new.html", at=ADAPTERS[provider].label, form=form)
 
-    def _create(self, request: HttpRequest, provider: str, form: forms.Form) -> MerchantAccount | None:
+    def _create(self, request: HttpRequest, provider: str, form: forms.Form) -> Asked | None:
         given = form.cleaned_data
         if MerchantAccount.objects.filter(code=given["code"]).exists():
             form.add_error("code", _("There is an account with this code already."))
             return None
-        with transaction.atomic():
-            account = save_account(
-                provider=provider,
-                code=given["code"],
-                environment=given["environment"],
-                credentials=given["credentials"],
-            )
-            self.log_addition(request, account, _("Account made in the console."))
-        self.message_user(request, _("The account is ready. Check it now, then offer its methods on a channel."))
-        return account
+        asked = ask_or_do(
+            request,
+            kind=NEW.name,
+            subject=f"{provider}/{given['code']}",
+            payload={
+                "provider": provider,
+                "code": given["code"],
+                "environment": given["environment"],
+                "credentials": given["credentials"],
+            },
+            summary=changes(
+                {}, {_("environment"): given["environment"], **_lines(summary_of(provider, given["credentials"]))}
+            ),
+            reason=given["reason"],
+            ticket=given["ticket"],
+        )
+        self.message_user(request, asked.words)
+        return asked
 
     def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         address = reverse("admin:channels_app_merchantaccount_changelist")

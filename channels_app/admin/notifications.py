@@ -8,15 +8,18 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from channels_app import inbox
 from channels_app.admin.accounts import AccountFilter
+from channels_app.admin.microscope import conclusion, looked_at, step_in_words
 from channels_app.console import audit
 from channels_app.console.lists import ColumnFilter
-from channels_app.console.pages import Act, ActRefused, ReadOnlyAdmin
-from channels_app.console.words import column, mark, number
+from channels_app.console.pages import Act, ActRefused, ReadOnlyAdmin, history
+from channels_app.console.words import clock, column, link, mark, number
+from channels_app.microscope import examine
 from channels_app.models import Notification, RefusedTally, Verdict
 from channels_app.vault import VaultClosed
 
@@ -72,6 +75,7 @@ def _open_raw(request: HttpRequest, notification: Notification, given: dict[str,
             "headers": [(name, shown_value(name, value)) for name, value in sorted(headers.items())],
             "body": shown_body(body),
         },
+        headers={"Cache-Control": "no-store"},
     )
 
 
@@ -94,6 +98,23 @@ def shown_body(body: bytes) -> str:
         return _SIGN_IN_BODY.sub(r"\1…", text)
 
 
+def _noted(notification: Notification) -> list[tuple[object, object]]:
+    """Label and value of what was written down when the message arrived and was judged."""
+    return [
+        (_("Received"), clock(notification.received_at)),
+        (_("Account"), link(notification.account)),
+        (_("From address"), notification.remote_addr),
+        (_("Verdict"), verdict_mark(notification)),
+        (_("Judged"), clock(notification.judged_at) if notification.judged_at else _("not yet")),
+        (_("Failed step"), notification.failed_step or "–"),
+        (_("Noted"), notification.detail or "–"),
+        (_("Attempt number"), number(notification.attempt_no) or "–"),
+        (_("Provider transaction"), number(notification.transaction_id) or "–"),
+        (_("Size"), _("%(bytes)s bytes") % {"bytes": f"{notification.body_size:,}"}),
+        (_("SHA-256 of the body"), number(notification.body_sha256)),
+    ]
+
+
 @admin.register(Notification)
 class NotificationAdmin(ReadOnlyAdmin[Notification]):
     """The inbox: every message of a provider, what became of it, and at which step it failed."""
@@ -107,23 +128,11 @@ class NotificationAdmin(ReadOnlyAdmin[Notification]):
         "transaction",
         "remote_addr",
     )
+    change_form_template = "admin/console/case_notification.html"
     list_display_links = ("received_at",)
     list_select_related = ("account",)
     list_filter = (AccountFilter, VerdictFilter)
     search_help_text = gettext_lazy("Attempt number or provider transaction, exactly.")
-    fields = (
-        "account",
-        "received_at",
-        "remote_addr",
-        "judged",
-        "failed_step",
-        "detail",
-        "judged_at",
-        "attempt",
-        "transaction",
-        "body_size",
-        "body_sha256",
-    )
     judged = column(gettext_lazy("verdict"), verdict_mark)
     attempt = column(gettext_lazy("attempt number"), lambda notification: number(notification.attempt_no))
     transaction = column(gettext_lazy("provider transaction"), lambda notification: number(notification.transaction_id))
@@ -138,6 +147,27 @@ class NotificationAdmin(ReadOnlyAdmin[Notification]):
             form=audit.ReasonForm,
         ),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Notification | None = None) -> Any:
+        """None: the page shows facts of its own instead of a form."""
+        return ()
+
+    def more_context(self, request: HttpRequest, row: Notification) -> dict[str, Any]:
+        """What was noted when it arrived, and what the microscope sees today."""
+        now = timezone.now()
+        seen = examine(row, now=now)
+        means, what_to_do = step_in_words(row.failed_step) if row.failed_step else ("", "")
+        return {
+            "tone": VERDICT_TONES[Verdict(row.verdict)],
+            "verdict_words": row.get_verdict_display(),
+            "conclusion": conclusion(row, seen, now),
+            "means": means,
+            "what_to_do": what_to_do,
+            "noted": _noted(row),
+            "seen": looked_at(seen) if seen is not None else [],
+            "looked_at": now,
+            "history": history(request, row),
+        }
 
     def find(self, term: str) -> list[QuerySet[Notification]]:
         """Both numbers a provider's message carries. (The exclusions name the partial indexes.)"""

@@ -62,7 +62,7 @@ def stacked_bars(
     unfinished: int | None = None,
     label_every: int = 1,
     unit: int = 100,
-    size: tuple[int, int] = (628, 132),
+    size: tuple[int, int] = (628, 108),
 ) -> SafeString:
     """A bar per column, its series from the bottom up; ticks compare, the `unfinished` column is labelled bold."""
     sums = [sum(_drawn(one.values, place) for one in series) for place in range(len(columns))]
@@ -95,7 +95,7 @@ def lines(
     labels: Sequence[tuple[float, object]],
     say: Callable[[int], object] = str,
     unit: int = 100,
-    size: tuple[int, int] = (480, 116),
+    size: tuple[int, int] = (480, 86),
 ) -> SafeString:
     """Lines over the same stretch from 0 to `span`; `labels` stand under the axis. Put the most important line last."""
     top = max((value for line in drawn for _x, value in line.points), default=0)

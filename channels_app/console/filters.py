@@ -246,7 +246,8 @@ class PeriodFilter(ExactFilter):
 
     def chosen(self) -> str:
         """The period that holds: always one."""
-        chosen = super().chosen()
+        asked = self.used_parameters.get(self.parameter_name)
+        chosen = asked if asked in dict(self.lookup_choices) else None
         if chosen in (periods.CUSTOM, None) and self._own_days():
             return periods.CUSTOM
         if chosen is None or chosen == periods.CUSTOM or (chosen == periods.ANY and not self.unbounded):
@@ -278,7 +279,7 @@ class PeriodFilter(ExactFilter):
 
     def value(self) -> str:
         """Never empty: a list is always bounded, and whoever puts it into words should say so."""
-        return super().value() or self.usual
+        return self.chosen()
 
     def chips(self, changelist: Any) -> list[Chip]:
         """The common periods; "any time" only where few rows are asked for."""

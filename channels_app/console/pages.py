@@ -353,10 +353,14 @@ class ConsoleAdmin(admin.ModelAdmin[_M]):
     def act_view(self, request: HttpRequest, object_id: str, act_name: str) -> HttpResponse:
         """GET: what would happen, to be confirmed. POST: do it and report."""
         act = next((act for act in self.acts if act.name == act_name), None)
-        row = self.get_object(request, unquote(object_id))
-        if act is None or row is None:
+        if act is None:
             raise Http404
-        if not self.has_view_permission(request, row) or not self.may(request, act):
+        if not self.may(request, act):
+            raise PermissionDenied
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        if not self.has_view_permission(request, row):
             raise PermissionDenied
         if request.method not in ({"GET", "POST"} if act.confirmed else {"POST"}):
             return HttpResponseNotAllowed(["POST"])

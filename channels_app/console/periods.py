@@ -21,7 +21,7 @@ LONGEST = timedelta(days=92)
 # How far keys and clocks may disagree: hosts' clocks, transactions that run long.
 _DISORDER = timedelta(hours=1)
 # Below so many keys looking for a bound costs more than it spares.
-_WORTH_BOUNDING = 20_000
+_WORTH_BOUNDING = 10_000
 _CLOSE_ENOUGH = 512
 
 

@@ -7,6 +7,7 @@ the two stands one value of the session: when a factor was proven last.
 import time
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
@@ -37,10 +38,13 @@ def factor_was_proven(request: HttpRequest) -> None:
 def ask_for_factor(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Send the person to prove the factor and then on to where they were going.
 
-    What a form carried is kept on the page and sent on afterwards: nothing typed is lost.
+    What a form carried is kept on the page and sent on afterwards: nothing typed is lost. A file cannot be kept so;
+    the person is told to choose it again.
     """
     here = request.get_full_path()
-    if request.method != "POST":
+    if request.FILES:
+        messages.warning(request, _("Nothing was done yet: confirm that it is you, then choose the file again."))
+    if request.method != "POST" or request.FILES:
         return HttpResponseRedirect(f"{reverse('admin:step_up')}?{urlencode({'next': here})}")
     return step_up_page(request, site, to=here, kept=kept_fields(request.POST))
 

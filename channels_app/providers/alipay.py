@@ -23,9 +23,9 @@ from channels_app.providers.alipay_certificates import FIELDS, read_keys
 from channels_app.providers.alipay_wire import Malformed
 from channels_app.providers.base import (
     Ack,
-    Claims,
     AlreadyPaid,
     AttemptUnusable,
+    Claims,
     CloseAnswer,
     Foreign,
     Message,
@@ -288,7 +288,7 @@ class AlipayAdapter:
         """When the notification says it was sent, its certificate's number, and the numbers in use."""
         try:
             fields = wire.read_form(raw.body).fields
-            sent_at = wire.time_in(fields, "notify_time") if fields.get("notify_time") else None
+            sent_at = wire.time(fields, "notify_time")
         except Malformed:
             fields, sent_at = {}, None
         return Claims(

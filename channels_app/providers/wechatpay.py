@@ -284,8 +284,12 @@ class WechatPayAdapter:
     def claims(self, raw: RawNotification) -> Claims:
         """Stamp and serial of the headers, and the serials of the platform keys in use."""
         timestamp = raw.headers.get("wechatpay-timestamp", "")
+        try:
+            sent_at = datetime.fromtimestamp(int(timestamp), UTC) if _UNIX_TIME.fullmatch(timestamp) else None
+        except (ValueError, OverflowError):  # a year that no calendar has
+            sent_at = None
         return Claims(
-            sent_at=datetime.fromtimestamp(int(timestamp), UTC) if _UNIX_TIME.fullmatch(timestamp) else None,
+            sent_at=sent_at,
             key=printable(raw.headers.get("wechatpay-serial"), 64),
             known_keys=tuple(sorted(self._platform_keys)),
         )

@@ -8,12 +8,14 @@ from django.utils.translation import gettext_lazy
 
 from channels_app.console.cells import when
 from channels_app.console.filters import ColumnFilter, PeriodFilter, View, ViewsFilter
-from channels_app.console.pages import Panel, ReadOnlyAdmin, table
+from channels_app.console.pages import Panel, table
 from channels_app.console.words import column, link, number
 from fulfillment.admin.finding import deliveries_numbered, players_called
 from fulfillment.admin.states import delivery_mark
+from fulfillment.exporting import DELIVERIES
 from fulfillment.models import Delivery, DeliveryMode, DeliveryStatus, LedgerAccount, LedgerEntry
 from orders import narrating
+from orders.admin.exports import Exporting
 from orders.admin.order_filters import BooksFilter, ZoneFilter
 
 
@@ -80,9 +82,10 @@ def _account(entry: LedgerEntry) -> object:
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
+class DeliveryAdmin(Exporting[Delivery]):
     """The goods of paid orders on their way."""
 
+    reports = (DELIVERIES,)
     game_path = "order__game"
     list_display = (
         "made",

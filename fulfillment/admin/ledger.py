@@ -13,7 +13,9 @@ from channels_app.console.filters import ColumnFilter, PeriodFilter
 from channels_app.console.pages import ReadOnlyAdmin
 from channels_app.console.words import column
 from fulfillment.admin.finding import deliveries_numbered, players_called
+from fulfillment.exporting import LEDGER
 from fulfillment.models import Balance, Item, LedgerAccount, LedgerEntry
+from orders.admin.exports import Exporting
 
 
 def _holder(entry: LedgerEntry) -> object:
@@ -42,9 +44,10 @@ class ItemFilter(ColumnFilter):
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin[LedgerEntry]):
+class LedgerEntryAdmin(Exporting[LedgerEntry]):
     """Every movement of goods. Each has its counter-entry; together they are zero."""
 
+    reports = (LEDGER,)
     game_path = "item__game"
     list_display = ("moved", "whose", "item", "paid", "free", "paid_after", "free_after", "reason", "order_no")
     list_select_related = ("player", "item")

@@ -1,12 +1,15 @@
 """What this floor adds to the pages of orders, products and games."""
 
+from copy import deepcopy
+from typing import Any
+
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from channels_app.console import reach
 from channels_app.console.cells import when
 from channels_app.console.pages import Panel, table
 from channels_app.console.proposing import FormProposal
@@ -122,7 +125,7 @@ class ItemChoice(forms.ModelChoiceField[Item]):
 
 
 class GrantForm(forms.ModelForm[ProductGrant]):
-    """A product gives items of its own game."""
+    """An item, and how much of it."""
 
     item = ItemChoice(
         label=gettext_lazy("item"),
@@ -133,12 +136,17 @@ class GrantForm(forms.ModelForm[ProductGrant]):
         model = ProductGrant
         fields = ("item", "quantity", "bonus")
 
-    def clean_item(self) -> Item:
-        """Refuse another game's item: the players of this game could not use it."""
-        item: Item = self.cleaned_data["item"]
-        if item.game_id != self.instance.product.game_id:
-            raise ValidationError(_("This item belongs to another game."))
-        return item
+
+class GrantsOfOneGame(forms.BaseInlineFormSet[ProductGrant, Product, GrantForm]):
+    """A product gives items of its own game: the players of this game could not use others."""
+
+    def clean(self) -> None:
+        """Refuse another game's item."""
+        super().clean()
+        for form in self.forms:
+            item = getattr(form, "cleaned_data", {}).get("item")
+            if item is not None and item.game_id != self.instance.game_id:
+                form.add_error("item", _("This item belongs to another game."))
 
 
 class GrantInline(admin.TabularInline[ProductGrant, Product]):
@@ -146,8 +154,18 @@ class GrantInline(admin.TabularInline[ProductGrant, Product]):
 
     model = ProductGrant
     form = GrantForm
+    formset = GrantsOfOneGame
     extra = 0
     ordering = ("pk",)
+
+    def get_formset(self, request: HttpRequest, obj: Product | None = None, **kwargs: Any) -> Any:
+        """Offers items of the product's game; of a new product, of the games this person works for."""
+        formset: Any = super().get_formset(request, obj, **kwargs)
+        fields = formset.form.base_fields
+        fields["item"] = deepcopy(fields["item"])
+        items = reach.within(fields["item"].queryset, request.user, "game")
+        fields["item"].queryset = items.filter(game=obj.game_id) if obj else items
+        return formset
 
 
 class DeliveryPolicyInline(admin.TabularInline[DeliveryPolicy, Game]):

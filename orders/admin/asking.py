@@ -27,10 +27,10 @@ def _nothing_to_ask(order: Order) -> str:
     return _("No payment was opened at a provider, so none knows this order.")
 
 
-def to_be_asked(order: Order) -> Sequence[PaymentAttempt]:
-    """The newest living attempts; without one, the newest attempt of all."""
-    attempts = order.attempts.select_related("account").order_by("-pk")
-    return list(attempts.filter(state__in=ATTEMPT_ALIVE)[:_ASKED_AT_ONCE]) or list(attempts[:1])
+def to_be_asked(attempts: Sequence[PaymentAttempt]) -> Sequence[PaymentAttempt]:
+    """Of an order's attempts (oldest first): the newest living ones; without one, the newest of all."""
+    newest_first = list(reversed(attempts))
+    return [attempt for attempt in newest_first if attempt.state in ATTEMPT_ALIVE][:_ASKED_AT_ONCE] or newest_first[:1]
 
 
 def _ask(request: HttpRequest, order: Order, given: dict[str, Any]) -> str:

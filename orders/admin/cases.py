@@ -176,5 +176,4 @@ def _facts(case: Case) -> list[tuple[object, object]]:
         (_("Account"), link(case.account)),
         (_("Environment"), environment_mark(case.environment)),
         (_("About"), number(case.subject)),
-        (_("Noted"), case.detail),
     ]

@@ -1,7 +1,7 @@
-"""Exports in the console: asked for from a list, streamed or left to the worker; the export centre; downloads.
+"""Asking for an export: from a list, in words first; then streamed, or left to the worker.
 
-Every export and every download is written into the audit trail. An export holds what the filters of its list let
-through, of one game (or all that its person works for) in one environment.
+Every export is written into the audit trail. It holds what the filters of its list let through, of one game (or all,
+for those who work for all) in one environment.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,12 @@ from typing import Any, ClassVar, TypeVar
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.http import (
-    FileResponse,
-    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
@@ -30,29 +28,27 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_GET
 
+from channels_app import proposals
 from channels_app.console import audit
-from channels_app.console.addresses import console_page
 from channels_app.console.bearings import bearings_of
 from channels_app.console.pages import ReadOnlyAdmin
 from channels_app.console.stepping_up import ask_for_factor, factor_is_fresh
 from channels_app.models import AuditEntry, Environment
 from orders.admin.order_filters import BooksFilter
+from orders.exporting import approving
 from orders.exporting.asking import Export, make_export
 from orders.exporting.files import stream
 from orders.exporting.profiles import Format, Profile
 from orders.exporting.reports import REPORTS, Report
-from orders.exporting.running import queue_export, storage
-from orders.models import ExportFile, Game, Job, JobKind, JobState
+from orders.exporting.running import queue_export
+from orders.models import Game, Job
 from orders.staff import games_of
 
 _M = TypeVar("_M", bound=Model)
 
-EXPORTED, DOWNLOADED = "export", "download"
+EXPORTED = "export"
 PERMISSION, PERSONAL = "orders.export_orders", "orders.export_personal"
-_DOWNLOAD_BLOCK = 256 * 1024
-_FILES_SHOWN = 50
 
 # What is offered, by the words of the three buttons finance staff know.
 KINDS: dict[str, tuple[Profile, Format]] = {
@@ -131,7 +127,6 @@ class _Asked:
     environment: Environment
     counted: int  # one more than may stream at most
     filters: Sequence[str]
-    filters_in_chinese: Sequence[str]
 
     @property
     def is_small(self) -> bool:
@@ -179,10 +174,15 @@ class Exporting(ReadOnlyAdmin[_M]):
         if request.method == "POST" and form.is_valid():
             if form.cleaned_data.get("personal") and not factor_is_fresh(request):
                 return ask_for_factor(request, self.admin_site)
-            answer = _export(request, asked, form)
+            answer = _export(request, asked, form, in_chinese=self._filters_in_chinese(request))
             if answer is not None:
                 return answer
         return self._ask(request, asked, form)
+
+    def _filters_in_chinese(self, request: HttpRequest) -> list[str]:
+        """For the file: its readers are finance staff, whoever downloads it. Filters speak as they were made."""
+        with translation.override("zh-hans"):
+            return filters_in_words(self.get_changelist_instance(request))
 
     def _list_address(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
@@ -210,27 +210,23 @@ def _asked(request: HttpRequest, listed: Any) -> _Asked:
     pair = next((spec.pair() for spec in listed.filter_specs if isinstance(spec, BooksFilter)), None)
     environment = Environment(pair[1]) if pair else bearings_of(request).environment
     rows = listed.queryset
-    with translation.override("zh-hans"):
-        in_chinese = filters_in_words(listed)
     return _Asked(
         rows=rows,
         environment=environment,
         counted=rows.order_by("-pk")[: settings.EXPORTS_STREAMED_ROWS + 1].count(),
         filters=filters_in_words(listed),
-        filters_in_chinese=in_chinese,
     )
 
 
 def _sentence(asked: _Asked) -> str:
     """How much it is, and what will happen."""
-    limit = settings.EXPORTS_STREAMED_ROWS
     if not asked.is_small:
+        limit = settings.EXPORTS_STREAMED_ROWS
         return _("More than %(limit)s rows: the worker makes the files, you can watch it and download them then.") % {
             "limit": f"{limit:,}"
         }
-    return ngettext("%(count)s row: the file comes at once.", "%(count)s rows: the file comes at once.", asked.counted) % {
-        "count": f"{asked.counted:,}"
-    }  # fmt: skip
+    words = ngettext("%(count)s row: the file comes at once.", "%(count)s rows: the file comes at once.", asked.counted)
+    return words % {"count": f"{asked.counted:,}"}
 
 
 def _games_offered(request: HttpRequest, listed: Any) -> list[tuple[str, str]]:
@@ -248,7 +244,9 @@ def _games_offered(request: HttpRequest, listed: Any) -> list[tuple[str, str]]:
     return [*everything, *offered]
 
 
-def _export(request: HttpRequest, asked: _Asked, form: forms.Form) -> HttpResponseBase | None:
+def _export(
+    request: HttpRequest, asked: _Asked, form: forms.Form, *, in_chinese: Sequence[str]
+) -> HttpResponseBase | None:
     """The answer to a valid form; None (and an error in the form) when the hour's exports are used up."""
     given = form.cleaned_data
     profile, kind = KINDS[given["kind"]]
@@ -262,9 +260,11 @@ def _export(request: HttpRequest, asked: _Asked, form: forms.Form) -> HttpRespon
         profile=profile,
         format=kind,
         personal=bool(given.get("personal")),
-        filters=asked.filters_in_chinese,
+        filters=in_chinese,
         now=timezone.now(),
     )
+    if export.personal and settings.FOUR_EYES:
+        return _ask_a_colleague(request, asked, export, game, reason=given["reason"])
     streamed = asked.is_small and kind == Format.CSV
     with transaction.atomic():
         if not _within_the_hour(request):
@@ -280,6 +280,23 @@ def _export(request: HttpRequest, asked: _Asked, form: forms.Form) -> HttpRespon
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{export.file_name}"', "Cache-Control": "no-store"},
     )
+
+
+def _ask_a_colleague(
+    request: HttpRequest, asked: _Asked, export: Export, game: Game | None, *, reason: str
+) -> HttpResponse:
+    """Personal data leave the house when two people want it; then the worker makes the files."""
+    summary = [
+        (str(_("What")), "", str(export.report.title)),
+        (str(_("Rows")), "", f"{asked.counted:,}" if asked.is_small else f"> {settings.EXPORTS_STREAMED_ROWS:,}"),
+        *((str(_("Filter")), "", words) for words in asked.filters),
+    ]
+    answer = proposals.ask_or_do(
+        request, kind=approving.KIND.name, subject=export.file_name, summary=summary, reason=reason,
+        payload=approving.payload_of(export, game=game, by=_name(request)),
+    )  # fmt: skip
+    messages.success(request, answer.words)
+    return HttpResponseRedirect(reverse("admin:exports"))
 
 
 def _name(request: HttpRequest) -> str:
@@ -306,141 +323,3 @@ def _write_down(request: HttpRequest, export: Export, asked: _Asked, *, reason: 
         "rows": f"> {settings.EXPORTS_STREAMED_ROWS}" if not asked.is_small else asked.counted,
     }
     audit.write_down(request, EXPORTED, row=job, label=export.file_name, reason=reason, detail=detail)
-
-
-# --- the export centre ----------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class FileLine:
-    """One file of the centre, with who took it and why it cannot be had (any more)."""
-
-    file: ExportFile
-    taken_by: Sequence[AuditEntry]
-    hindrance: str
-    expires: Any
-
-
-def jobs_seen_by(user: Any) -> QuerySet[Job]:
-    """Exports this person may see: of their games. What is of all games is for those who work for all."""
-    exports = Job.objects.filter(kind=JobKind.EXPORT)
-    games = games_of(user)
-    return exports if games is None else exports.filter(game__in=games)
-
-
-def why_not_download(user: Any, file: ExportFile) -> str:
-    """Why this person cannot have a file; empty when they can."""
-    report = REPORTS.get(file.job.asked.get("report", ""))
-    if not user.has_perm(PERMISSION) or report is None or not user.has_perm(report.permission):
-        return _("Your role may not export this.")
-    if file.job.asked.get("personal") and not user.has_perm(PERSONAL):
-        return _("It holds personal data, which your role may not take along.")
-    if not file.stored_as:
-        return _("Deleted after %(days)s days; ask for it again.") % {"days": settings.EXPORTS_KEPT_DAYS}
-    return ""
-
-
-def file_lines(user: Any, files: Sequence[ExportFile]) -> list[FileLine]:
-    """Files with their downloads, read for all of them at once."""
-    taken: dict[str, list[AuditEntry]] = {}
-    keys = [str(file.pk) for file in files]
-    subject = ExportFile._meta.label_lower
-    for entry in AuditEntry.objects.filter(subject=subject, subject_id__in=keys, action=DOWNLOADED).order_by("pk"):
-        taken.setdefault(entry.subject_id, []).append(entry)
-    kept = timedelta(days=settings.EXPORTS_KEPT_DAYS)
-    return [
-        FileLine(
-            file,
-            taken.get(str(file.pk), []),
-            why_not_download(user, file),
-            file.job.finished_at + kept if file.job.finished_at else None,
-        )
-        for file in files
-    ]
-
-
-@console_page("exports/", name="exports")
-@require_GET
-def exports(request: HttpRequest) -> HttpResponse:
-    """The export centre: what is being made, what is there, who took it; and where to ask for more."""
-    if not request.user.has_perm(PERMISSION):
-        raise PermissionDenied
-    seen = jobs_seen_by(request.user)
-    unfinished = (
-        seen.filter(state__in=(JobState.QUEUED, JobState.RUNNING)).select_related("game").order_by("created_at")
-    )
-    failed = seen.filter(state=JobState.FAILED, created_at__gt=timezone.now() - timedelta(days=7)).select_related(
-        "game"
-    )
-    older = request.GET.get("older", "")
-    files = ExportFile.objects.filter(job__in=seen, job__state=JobState.DONE).select_related("job", "job__game")
-    if older.isascii() and older.isdigit():
-        files = files.filter(pk__lt=int(older[:18]))
-    page = list(files.order_by("-pk")[: _FILES_SHOWN + 1])
-    more = page[_FILES_SHOWN - 1].pk if len(page) > _FILES_SHOWN else None
-    running = [*unfinished[:_FILES_SHOWN], *failed.order_by("-pk")[:10]]
-    return TemplateResponse(
-        request,
-        "admin/console/exports.html",
-        {
-            **admin.site.each_context(request),
-            "title": _("Exports"),
-            "lead": _centre_sentence(running),
-            "jobs": running,
-            "refreshes": any(job.state in (JobState.QUEUED, JobState.RUNNING) for job in running),
-            "lines": file_lines(request.user, page[:_FILES_SHOWN]),
-            "more": more,
-            "lists": _lists_offered(request),
-            "kept_days": settings.EXPORTS_KEPT_DAYS,
-            "per_hour": settings.EXPORTS_PER_PERSON_PER_HOUR,
-        },
-    )
-
-
-def _centre_sentence(jobs: Sequence[Job]) -> str:
-    making = sum(job.state in (JobState.QUEUED, JobState.RUNNING) for job in jobs)
-    failed = len(jobs) - making
-    words = [
-        ngettext("%(count)s export is being made.", "%(count)s exports are being made.", making) % {"count": making}
-        if making
-        else _("Nothing is being made.")
-    ]
-    if failed:
-        words.append(
-            ngettext("%(count)s failed in the last week.", "%(count)s failed in the last week.", failed)
-            % {"count": failed}
-        )
-    return " ".join(words)
-
-
-def _lists_offered(request: HttpRequest) -> list[tuple[str, str]]:
-    """The lists that can be exported, by name and address."""
-    return [
-        (str(model_admin.opts.verbose_name_plural), reverse(f"admin:{model_admin._export_name}"))
-        for model_admin in admin.site._registry.values()
-        if isinstance(model_admin, Exporting) and model_admin.has_view_permission(request)
-    ]
-
-
-class _InBlocks(FileResponse):
-    block_size = _DOWNLOAD_BLOCK
-
-
-@console_page("exports/<int:file_id>/download/", name="export_download")
-@require_GET
-def download(request: HttpRequest, file_id: int) -> HttpResponseBase:
-    """A finished file, whole (its length is said beforehand), and written down."""
-    file = ExportFile.objects.select_related("job").filter(pk=file_id, job__in=jobs_seen_by(request.user)).first()
-    if file is None:
-        raise Http404
-    hindrance = why_not_download(request.user, file)
-    if hindrance and file.stored_as:
-        raise PermissionDenied
-    if hindrance:
-        messages.warning(request, hindrance)
-        return HttpResponseRedirect(reverse("admin:exports"))
-    content = storage().open(file.stored_as, "rb")
-    audit.write_down(request, DOWNLOADED, row=file, label=file.name, detail={"sha256": file.sha256, "rows": file.rows})
-    kind = "text/csv; charset=utf-8" if file.name.endswith(".csv") else None
-    answer = _InBlocks(content, as_attachment=True, filename=file.name, content_type=kind)
-    answer["Cache-Control"] = "no-store"
-    answer["Content-Length"] = str(file.size)
-    return answer

@@ -10,12 +10,16 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django_stubs_ext import StrOrPromise
 
 from channels_app.console.pages import Act, ActRefused, ConsoleAdmin, Inlines, ReadOnlyAdmin
 from channels_app.console.words import column, environment_mark, mark
-from orders.authentication import forget_keys
+from channels_app.models import Environment
+from channels_app.proposals import Asked
+from orders.authentication import forget_keys, new_api_key
 from orders.checkout.links import check_return_url, check_support_url
-from orders.models import ApiKey, Game
+from orders.models import ApiKey, Game, Scope
+from orders.revenue.rebuilding import rebuild_revenue
 
 
 class GameForm(forms.ModelForm[Game]):
@@ -25,7 +29,7 @@ class GameForm(forms.ModelForm[Game]):
         model = Game
         fields = ("code", "name", "time_zone", "day_turns_at_hour", "return_url", "support_url")
         field_classes: ClassVar[dict[str, type[forms.Field]]] = {"support_url": forms.CharField}
-        help_texts: ClassVar[dict[str, str]] = {
+        help_texts: ClassVar[dict[str, StrOrPromise]] = {
             "return_url": gettext_lazy(
                 "Where the payment page leads after a purchase: https://… or the app’s own mygame://…; "
                 "{order_no} in it becomes the order number. Empty: no button."
@@ -58,6 +62,53 @@ class GameForm(forms.ModelForm[Game]):
         return address
 
 
+class KeyForm(forms.Form):
+    """What a new key is for."""
+
+    environment = forms.ChoiceField(
+        label=gettext_lazy("Environment"),
+        choices=Environment.choices,
+        help_text=gettext_lazy("Orders made with the key use accounts of this environment only."),
+    )
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=60,
+        help_text=gettext_lazy("Which server will use it, so that it can be revoked without guessing."),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("What it may do"),
+        choices=Scope.choices,
+        initial=list(Scope.values),
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+def _make_key(request: HttpRequest, game: Game, given: dict[str, Any]) -> Asked:
+    key = new_api_key(game=game, environment=given["environment"], scopes=given["scopes"], name=given["name"])
+    return Asked(_("A new key works from now on."), secret=key)
+
+
+MAKE_KEY = Act(
+    name="key",
+    label=gettext_lazy("Make an API key"),
+    permission="orders.change_apikey",
+    effect=lambda game: [
+        _("The key is shown once, to whoever makes it; only its digest is kept."),
+        _("Keys made before go on working until somebody revokes them."),
+    ],
+    hindrance=lambda game: "",
+    perform=_make_key,
+    form=KeyForm,
+    step_up=True,
+    two_people=True,
+    shown=lambda game, given: [
+        (_("environment"), "", Environment(given["environment"]).label),
+        (_("name"), "", given["name"]),
+        (_("scopes"), "", ", ".join(given["scopes"])),
+    ],
+)
+
+
 @admin.register(Game)
 class GameAdmin(ConsoleAdmin[Game]):
     """Games: named once, their clock may be corrected, never deleted."""
@@ -69,10 +120,17 @@ class GameAdmin(ConsoleAdmin[Game]):
     list_note = gettext_lazy(
         "A game, its first API key and its webhook secret are made by `manage.py create_game CODE --name …`."
     )
+    acts = (MAKE_KEY,)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """`manage.py create_game` makes a game together with what it needs to start."""
         return False
+
+    def save_model(self, request: HttpRequest, obj: Game, form: Any, change: bool) -> None:  # noqa: FBT001
+        """Another clock means other business days: the sums of revenue are made anew, in the same transaction."""
+        super().save_model(request, obj, form, change)
+        if change and {"time_zone", "day_turns_at_hour"} & set(form.changed_data):
+            rebuild_revenue(obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Game | None = None) -> tuple[str, ...]:
         """The code is copied onto every order."""
@@ -115,9 +173,7 @@ class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
         "last_used_at",
         "created_at",
     )
-    list_note = gettext_lazy(
-        "A key is made, and shown once, by `manage.py create_api_key GAME --environment sandbox|production`."
-    )
+    list_note = gettext_lazy("A key is made on the page of its game, and shown once.")
     where = column(gettext_lazy("environment"), lambda key: environment_mark(key.environment))
     allowed = column(gettext_lazy("scopes"), lambda key: ", ".join(key.scopes))
     standing = column(gettext_lazy("state"), _key_mark)

@@ -21,6 +21,7 @@ from orders.admin.states import DELIVERY_TONES, order_mark
 from orders.casefile import prose
 from orders.finding import order_places
 from orders.models import CancelReason, Case, CaseKind, DeliveryState, Order, OrderState
+from orders.number_shapes import cleaned
 
 # Kinds of cases that say something about the money of an order; the others are about its goods.
 _ABOUT_MONEY = (
@@ -135,7 +136,7 @@ class OrderList(OrderBulk):
 
     def find(self, term: str) -> list[QuerySet[Order]]:
         """Every number a person may hold."""
-        return order_places(term)
+        return order_places(cleaned(term))
 
     def row_tone(self, row: Order) -> str:
         """Red where a person must decide, amber while goods are on their way, grey when it is over unpaid."""

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from channels_app.console.pages import Act, Button, Panels, ReadOnlyAdmin
@@ -20,7 +21,7 @@ from channels_app.console.words import copyable, link, number
 from channels_app.models import Environment
 from orders import narrating
 from orders.admin import order_panels
-from orders.admin.asking import ASK
+from orders.admin.asking import ASK, to_be_asked
 from orders.admin.order_acts import (
     ADD_NOTE,
     HAND_OVER,
@@ -131,7 +132,7 @@ class OrderPage(ReadOnlyAdmin[Order]):
             if act is not None and not self.may(request, act):
                 impossible.append(not_for_this_role(act))
             elif act is not None:
-                slot = self._slot(request, act, facts.order)
+                slot = self._slot(request, act, facts)
             if slot is not None:
                 slots.append(slot)
         for act in self.acts:
@@ -139,11 +140,12 @@ class OrderPage(ReadOnlyAdmin[Order]):
                 impossible += self._elsewhere(request, act, facts.order)
         return slots[:_SLOTS], [*impossible, *never_here(facts)]
 
-    def _slot(self, request: HttpRequest, act: Act, order: Order) -> Slot:
+    def _slot(self, request: HttpRequest, act: Act, facts: Facts) -> Slot:
+        order = facts.order
         hindrance = self.hindrance(request, act, order)
         line = self.act_lines.get(act.name)
         return Slot(
-            label=act.label,
+            label=_ask_label(facts) if act is ASK else act.label,
             address=self._address("act", order, act.name),
             line=hindrance or (line() if line else ""),
             possible=not hindrance,
@@ -168,13 +170,20 @@ class OrderPage(ReadOnlyAdmin[Order]):
         return [Impossible(act.label, hindrance)] if hindrance else []
 
 
+def _ask_label(facts: Facts) -> object:
+    """Whom it asks, by name, where there is one to ask."""
+    asked = to_be_asked(facts.attempts)
+    names = {prose.provider(attempt.account.provider) for attempt in asked}
+    return _("Ask %(provider)s now") % {"provider": names.pop()} if len(names) == 1 else ASK.label
+
+
 # --- what stands on the page --------------------------------------------------------------------------------------
 def _strip(request: HttpRequest, facts: Facts, player: PlayerStrip) -> Iterator[tuple[object, object]]:
     """The cells of the player strip."""
     order = facts.order
     exact = request.user.has_perm("orders.view_totals")
     yield "UID", copyable(order.uid)
-    yield _("Zone"), prose.zone_name(order.zone_id) or "–"
+    yield capfirst(_("zone")), prose.zone_name(order.zone_id) or "–"
     yield _("Role"), number(order.role_id) or "–"
     yield (_("Spent in all") if exact else _("Lifetime band")), spend(player.lifetime, exact=exact, more=player.more)
     yield _("Last 30 days"), spend(player.recently, exact=exact)
@@ -218,7 +227,7 @@ def _order_facts(facts: Facts) -> Iterator[tuple[object, object, str]]:
     yield _("Refunded"), prose.amount(order.refunded_minor, order.currency), "figure"
     yield _("Product"), narrating.goods(order), ""
     yield _("Contents"), narrating.contents(order.contents), ""
-    yield _("Channel"), order.channel_code, ""
+    yield _("Channel"), order.channel.name, ""
     methods = list(dict.fromkeys(prose.method_name(attempt.method) for attempt in facts.attempts))
     yield _("Payment method"), _(", ").join(methods) or "–", ""
     accounts = list(dict.fromkeys(attempt.account.code for attempt in facts.attempts))

@@ -16,8 +16,10 @@ from channels_app.console.filters import AmountFilter, PeriodFilter, View, Views
 from channels_app.console.lists import ExactFilter
 from channels_app.console.pages import ReadOnlyAdmin
 from channels_app.console.words import column, copy_button, environment_mark, link, money, number
+from orders.admin.exports import Exporting
 from orders.admin.order_filters import BooksFilter, MethodFilter
 from orders.admin.states import attempt_mark, use_mark
+from orders.exporting.reports import PAYMENTS
 from orders.finding import attempts_numbered
 from orders.models import AttemptState, HoldReason, Order, Payment, PaymentAttempt
 
@@ -122,9 +124,10 @@ class PaymentViews(ViewsFilter):
 
 
 @admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin[Payment]):
+class PaymentAdmin(Exporting[Payment]):
     """Money that arrived, used or held."""
 
+    reports = (PAYMENTS,)
     game_path = "order__game"
     list_display = ("paid", "received", "told", "amount_in_yuan", "account", "order_no", "used", "source")
     list_display_links = None

@@ -115,7 +115,9 @@ def zone_name(zone_id: str) -> str:
 
 def receiver(order: Order) -> str:
     """Where the goods of an order go, for people: its role and zone, else the player's id."""
-    return place(order.zone_id, order.role_id) or _("player %(uid)s") % {"uid": order.uid}
+    said = place(order.zone_id, order.role_id) or _("player %(uid)s") % {"uid": order.uid}
+    # Between a Chinese character and a figure or Latin letter stands a space.
+    return f" {said}" if in_chinese() and said[0].isascii() else said
 
 
 def together(*sentences: str) -> str:

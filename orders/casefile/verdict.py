@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from channels_app.models import Environment
 from orders.casefile import prose
@@ -459,7 +459,7 @@ def _delivered(facts: Facts) -> _Told:
     here = _("the goods are with %(receiver)s.") % {"receiver": prose.receiver(facts.order)}
     elsewhere = _("This player has also bought for %(others)s.") % {"others": _(", ").join(others)} if others else ""
     return _Told(
-        _("Paid and delivered"),
+        pgettext("console", "Paid and delivered"),
         prose.together(_paid(facts), _goods(facts)),
         _("If the player sees nothing, look at the role first:"),
         prose.together(here, elsewhere),

@@ -148,6 +148,7 @@ def _frame(visit: Visit, name: str) -> dict[str, object]:
         "openid": visit.openid,
         "game_name": visit.game.name,
         "here": visit.address(),
+        "here_back": visit.address(back="1"),
         "here_cancel": visit.address(ask="cancel"),
         "page_path": visit.path,
         "api": f"/api/v1/orders/{order.order_no}",

@@ -126,18 +126,19 @@ def head(export: Export) -> bytes:
 def foot(export: Export, totals: Totals, *, part: int, parts: int, rows: int) -> bytes:
     """What stands behind the rows of a finance file: what it is, its totals, and the mark that it is whole."""
     since, until = export.period
+    safe = flat if export.look.typed else harmless  # for what people typed
     asked = export.asked_at.astimezone(export.zone)
     lines: list[list[object]] = [
         [],
         ["报表", export.report.heading],
-        ["游戏", export.game_code or "全部游戏"],
+        ["游戏", safe(export.game_code) or "全部游戏"],
         ["环境", in_chinese(export.environment.label)],
         [
             "期间",
             on_clock(since, export.zone) if since else "最早",
             on_clock(until, export.zone) if until else "导出时",
         ],
-        ["筛选条件", "；".join(export.filters) or "无"],
+        ["筛选条件", safe("；".join(export.filters)) or "无"],
         ["时区", f"{export.time_zone} (UTC{asked:%z})"],
         ["导出时间", on_clock(export.asked_at, export.zone)],
         ["个人信息", "完整" if export.personal else "已脱敏"],
@@ -147,10 +148,9 @@ def foot(export: Export, totals: Totals, *, part: int, parts: int, rows: int) ->
         lines += [["文件", f"第 {part} 个，共 {parts} 个"], ["全部文件行数", totals.rows]]
     headings = _sum_headings(export.report)
     lines.append(["合计", export.report.grouped_by, *headings])
-    lines += [["合计", figures.of, *_sums(export.report, figures)] for figures in totals.figures]
+    lines += [["合计", safe(figures.of), *_sums(export.report, figures)] for figures in totals.figures]
     lines.append([END_MARK])
-    safe = flat if export.look.typed else harmless
-    return b"".join(line((safe(str(cell)) for cell in cells), export.profile) for cells in lines)
+    return b"".join(line(cells, export.profile) for cells in lines)
 
 
 def _sum_headings(report: Report) -> list[str]:

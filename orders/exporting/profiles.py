@@ -8,7 +8,6 @@ neutralise it itself (docs/exports.md).
 """
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Written into the file's name; goes up when a column changes its meaning, its place or its name.
@@ -19,8 +18,8 @@ END_MARK = "文件结束"
 class Profile(models.TextChoices):
     """For whom."""
 
-    FINANCE = "finance", _("for finance: Chinese headings, yuan, safe in a spreadsheet")
-    MACHINE = "machine", _("for programs: snake_case, minor units, UTC")
+    FINANCE = "finance"
+    MACHINE = "machine"
 
     @property
     def newline(self) -> bytes:
@@ -36,5 +35,5 @@ class Profile(models.TextChoices):
 class Format(models.TextChoices):
     """What kind of file."""
 
-    CSV = "csv", _("CSV")
-    XLSX = "xlsx", _("Excel (xlsx), every cell as text")
+    CSV = "csv"
+    XLSX = "xlsx"

@@ -171,6 +171,7 @@ ORDERS = register(
                 cells=[order for _column, order, _refund in _order_columns()],
                 by="r.currency",
                 sums=[
+                    Sum("订单数", "count(*)", is_money=False),
                     Sum("订单金额", "sum(r.amount_minor)"),
                     Sum("已支付订单数", f"count(*) FILTER (WHERE {_PAID})", is_money=False),
                     Sum("实付金额", f"sum(r.amount_minor) FILTER (WHERE {_PAID})"),
@@ -252,6 +253,7 @@ PAYMENTS = register(
                 cells=[cell for _column, cell in _PAYMENT_COLUMNS],
                 by="r.currency",
                 sums=[
+                    Sum("笔数", "count(*)", is_money=False),
                     Sum("到账金额", "sum(r.amount_minor)"),
                     Sum("已入账笔数", "count(*) FILTER (WHERE r.applied)", is_money=False),
                     Sum("已入账金额", "sum(r.amount_minor) FILTER (WHERE r.applied)"),

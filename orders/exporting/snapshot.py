@@ -14,6 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from orders.exporting.asking import Export, named
 from orders.exporting.profiles import Profile
+from orders.exporting.reports import Section
 
 # An export may run long; a query that hangs may not.
 _LONGEST = "15min"
@@ -61,7 +62,9 @@ def totals_of(raw: psycopg.Connection[Any], export: Export) -> Totals:
     for section in export.report.sections:
         source = section.source.format(rows=named(export.rows, export.report))
         sums = "".join(f", {one.value}" for one in section.sums)
-        found = raw.execute(f"SELECT {section.by}, count(*){sums} FROM {source} GROUP BY 1 ORDER BY 1".encode())
+        # Nothing in it is anybody's word but the rows' SELECT, whose values the ORM has written into it.
+        statement = f"SELECT {section.by}, count(*){sums} FROM {source} GROUP BY 1 ORDER BY 1"  # noqa: S608
+        found = raw.execute(statement.encode())
         for of, count, *values in found.fetchall():
             rows += count
             line = figures.setdefault(str(of), {})
@@ -71,12 +74,13 @@ def totals_of(raw: psycopg.Connection[Any], export: Export) -> Totals:
 
 def statements(export: Export) -> list[str]:
     """The SELECT of every section, cells and all."""
-    return [
-        "SELECT "
-        + ", ".join(cell(export.look) for cell in section.cells)
-        + f" FROM {section.source.format(rows=named(export.rows, export.report))} ORDER BY {section.order}"
-        for section in export.report.sections
-    ]
+    rows = named(export.rows, export.report)
+    return [_select(section, export, rows) for section in export.report.sections]
+
+
+def _select(section: Section, export: Export, rows: str) -> str:
+    cells = ", ".join(cell(export.look) for cell in section.cells)
+    return f"SELECT {cells} FROM {section.source.format(rows=rows)} ORDER BY {section.order}"  # noqa: S608  # as above
 
 
 def copied(raw: psycopg.Connection[Any], export: Export, *, per_part: int) -> Iterator[tuple[int, bytes]]:

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
+import psycopg
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.expressions import RawSQL
@@ -24,6 +25,7 @@ from orders.models import Game, Order, OrderState
 from orders.revenue.facts import FIGURES, facts, sums
 from orders.revenue.folding import folded_to
 from orders.revenue.periods import Days, Grain
+from orders.sql import raw_connection
 
 # Longer than this, counting players reads so many orders that somebody should ask for it.
 PAYERS_COUNTED_DAYS = 62
@@ -152,9 +154,15 @@ def one_snapshot() -> Iterator[None]:
         # Whoever holds a transaction already has chosen what it sees.
         yield
         return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield
+    raw = raw_connection()
+    # Said before the transaction begins: the console's first words in one are who acts, and then it is too late.
+    usual, raw.isolation_level, raw.read_only = raw.isolation_level, psycopg.IsolationLevel.REPEATABLE_READ, True
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        if not raw.closed:
+            raw.isolation_level, raw.read_only = usual, None
 
 
 # --- sums -------------------------------------------------------------------------------------------------
@@ -173,7 +181,7 @@ _FIRST = """
 def add_up(asked: Asked) -> Sums:
     """The figures of a period: one statement, one indexed range of sums, and the tail."""
     with connection.cursor() as cursor:
-        cursor.execute(sums_statement(asked), _parameters(asked))
+        cursor.execute(sums_statement(asked), sums_parameters(asked))
         found = cursor.fetchall()
     added = Sums()
     for column, key, *figures in found:
@@ -212,7 +220,8 @@ def sums_statement(asked: Asked) -> str:
     """  # noqa: S608  # our own text and column names
 
 
-def _parameters(asked: Asked) -> dict[str, Any]:
+def sums_parameters(asked: Asked) -> dict[str, Any]:
+    """What `sums_statement` asks for."""
     return {
         "games": [game.pk for game in asked.games],
         "environment": asked.environment.value,

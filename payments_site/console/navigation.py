@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from channels_app.console.addresses import PAGES
 from channels_app.models import Proposal, ProposalState
@@ -22,6 +23,7 @@ from payments_site.console.scope import scope_of
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
+_KEPT_ON_REQUEST = "_console_navigation"
 _CASES, _PROPOSALS = "orders.case", "channels_app.proposal"
 
 
@@ -47,12 +49,13 @@ GROUPS = (
     Group("support", _("Orders and support"), (
         "orders.case", "orders.order", "fulfillment.player", "orders.payment", "orders.paymentattempt",
     )),
-    Group("delivery", _("Delivery"), (
+    Group("delivery", pgettext_lazy("kind of work", "Delivery"), (
         "fulfillment.delivery", "fulfillment.ledgerentry", "fulfillment.webhookmessage",
         "fulfillment.webhookendpoint",
     )),
-    Group("finance", _("Finance"), (
-        Own("revenue", _("Revenue by channel"), "orders.view_totals"), "orders.job",
+    Group("finance", pgettext_lazy("kind of work", "Finance"), (
+        Own("revenue", _("Revenue by channel"), "orders.view_totals"),
+        Own("exports", _("Exports"), "orders.export_orders"), "orders.job",
     )),
     Group("channels", _("Channels and accounts"), (
         "channels_app.channel", "channels_app.merchantaccount", "channels_app.notification",
@@ -65,7 +68,18 @@ GROUPS = (
 
 
 def navigation(request: HttpRequest, site: AdminSite, apps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The groups this person sees, shaped as the admin's own list of apps. `apps` is what the admin would show."""
+    """The groups this person sees, shaped as the admin's own list of apps. `apps` is what the admin would show.
+
+    The admin asks more than once for one page; it is put together once.
+    """
+    known: list[dict[str, Any]] | None = getattr(request, _KEPT_ON_REQUEST, None)
+    if known is None:
+        known = _grouped(request, site, apps)
+        setattr(request, _KEPT_ON_REQUEST, known)
+    return known
+
+
+def _grouped(request: HttpRequest, site: AdminSite, apps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     models = {f"{app['app_label']}.{model['object_name'].lower()}": model for app in apps for model in app["models"]}
     waiting = _waiting(request, models)
     groups = []

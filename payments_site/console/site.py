@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -17,6 +17,7 @@ from channels_app.console.addresses import PAGES
 from payments_site.console.attributing import attributed
 from payments_site.console.home import home
 from payments_site.console.navigation import navigation
+from payments_site.console.revenue import page as _revenue  # noqa: F401  # puts its page on the site
 from payments_site.console.scope import scope_of, zone_in_words
 from payments_site.people.account import password_was_changed
 from payments_site.people.login import log_in, log_out, may_enter
@@ -60,11 +61,13 @@ class ConsoleSite(AdminSite):
         """User name and password; the factor comes after."""
         return log_in(request)
 
-    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def logout(  # type: ignore[override]  # back to the door, by a redirect
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         """Back to the door."""
         return log_out(request)
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """A new password ends every other session of the person."""
         response = super().password_change(request, extra_context)
         if request.method == "POST" and response.status_code == FOUND:

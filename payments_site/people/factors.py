@@ -51,7 +51,10 @@ def has_factor(person: AbstractBaseUser | AnonymousUser) -> bool:
 
 def factor_of(person: AbstractBaseUser | AnonymousUser) -> Authenticator | None:
     """The confirmed authenticator of a person."""
-    return Authenticator.objects.filter(user_id=person.pk, confirmed=True).order_by("-pk").first()
+    newest: Authenticator | None = (
+        Authenticator.objects.filter(user_id=person.pk, confirmed=True).order_by("-pk").first()
+    )
+    return newest
 
 
 def prove(*, person: Person, typed: str, now: datetime) -> Proof:
@@ -80,7 +83,7 @@ def begin(person: Person) -> Authenticator:
     """
     with transaction.atomic():
         Authenticator.objects.filter(user=person, confirmed=False).delete()
-        authenticator = Authenticator.objects.create(
+        authenticator: Authenticator = Authenticator.objects.create(
             user=person, name="authenticator", confirmed=False, seed_sealed=b""
         )
         authenticator.make_seed()
@@ -139,7 +142,9 @@ def seed_picture(authenticator: Authenticator, *, issuer: str) -> SafeString:
     secret = base64.b32encode(authenticator.seed()).decode().rstrip("=")
     query = urlencode({"secret": secret, "issuer": issuer, "digits": DIGITS, "period": STEP_S}, quote_via=quote)
     address = f"otpauth://totp/{quote(issuer)}:{quote(person)}?{query}"
-    drawn = segno.make_qr(address, error="m").svg_inline(scale=4, border=3, dark="#000", light="#fff", svgclass="qr")
+    drawn = segno.make_qr(address, error="m").svg_inline(
+        border=3, dark="#000", light="#fff", svgclass="qr", omitsize=True
+    )
     return mark_safe(drawn)  # noqa: S308  # drawn by segno from an address that is percent-encoded
 
 

@@ -6,6 +6,7 @@ for that password; whoever has no factor yet sets one up in the same place befor
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import django_otp
 from django.conf import settings
@@ -79,7 +80,7 @@ def _password_was_right(request: HttpRequest, person: User, to: str) -> HttpResp
     request.session.cycle_key()
     request.session[_AT_THE_DOOR] = {
         "person": person.pk,
-        "backend": person.backend,  # type: ignore[attr-defined]  # set by authenticate()
+        "backend": person.backend,  # set by authenticate()
         "password": person.get_session_auth_hash(),
         "at": time.time(),
         "to": to,
@@ -160,13 +161,13 @@ def log_out(request: HttpRequest) -> HttpResponse:
 # --- who stands at the door ------------------------------------------------------------------------------------
 def visitor_of(request: HttpRequest) -> Visitor | None:
     """Whose password was right in this session a few minutes ago, unless it has been changed since."""
-    left: dict[str, str | int | float] = request.session.get(_AT_THE_DOOR) or {}
+    left: dict[str, Any] = request.session.get(_AT_THE_DOOR) or {}
     if not left or time.time() - float(left["at"]) > _AT_THE_DOOR_S:
         return None
     person = User.objects.filter(pk=left["person"], is_active=True, is_staff=True).first()
     if person is None or not constant_time_compare(str(left["password"]), person.get_session_auth_hash()):
         return None
-    person.backend = left["backend"]  # type: ignore[attr-defined]  # what login() wants to know
+    person.backend = left["backend"]  # what login() wants to know
     return Visitor(person, str(left["to"]))
 
 

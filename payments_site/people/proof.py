@@ -15,6 +15,13 @@ _EVENTS = {"insert": 4, "delete": 8, "update": 16}  # bits of pg_trigger.tgtype
 _TABLES = ", ".join(f"('{table}')" for table in _WATCHED)
 _OPERATIONS = ", ".join(f"('{name}', {bit})" for name, bit in _EVENTS.items())
 
+_UNWATCHED = (
+    f"SELECT watched.name || ' ' || operation.name FROM (VALUES {_TABLES}) AS watched (name)"
+    f" CROSS JOIN (VALUES {_OPERATIONS}) AS operation (name, bit)"
+    " WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
+    " WHERE t.tgrelid = watched.name::regclass AND t.tgenabled <> 'D' AND (t.tgtype & operation.bit) <> 0"
+    " AND p.prosrc LIKE '%channels_app_write_down(%')"  # noqa: S608  # our own names above
+)
 INVARIANTS = (
     Invariant(
         "I-14", "the triggers that keep history as it was are switched on",
@@ -24,11 +31,7 @@ INVARIANTS = (
     Invariant(
         "I-40", "every change of settings, accounts, keys and rights is written down by the database itself",
         f"(VALUES {_TABLES}) AS watched (name)",
-        f"SELECT watched.name || ' ' || operation.name FROM (VALUES {_TABLES}) AS watched (name)"
-        f" CROSS JOIN (VALUES {_OPERATIONS}) AS operation (name, bit)"  # noqa: S608  # our own names above
-        " WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
-        " WHERE t.tgrelid = watched.name::regclass AND t.tgenabled <> 'D' AND (t.tgtype & operation.bit) <> 0"
-        " AND (p.prosrc LIKE '%channels_app_write_down(%'))",
+        _UNWATCHED,
     ),
     Invariant(
         "I-36", "what takes two people was decided by two people",

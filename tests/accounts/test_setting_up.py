@@ -1,5 +1,6 @@
 """Merchant accounts without a shell: entered in a form, checked at the provider, replaced, offered on a channel."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from channels_app.accounts import save_account
 from channels_app.models import AccountState, Channel, ChannelMethod, MerchantAccount
 from channels_app.providers import ADAPTERS
 from channels_app.simulator.server import RunningSimulator
+from orders.models import ApiKey
 from tests import keys
 from tests.console.conftest import page_of, staff  # noqa: F401  # a fixture
 
@@ -201,3 +203,17 @@ class TestOfferingMethods:
         answer = engineer().post(act(shop, "offer"), {"methods": [f"{wechat_account.pk}:alipay_app"]})
         assert answer.context["form"].errors
         assert not shop.methods.exists()
+
+
+class TestMakingAnApiKey:
+    """A game's server gets its key from the console: shown once, good at once."""
+
+    def test_shows_a_key_that_works_and_keeps_only_its_digest(self, engineer, client, game, channel):
+        asked = {"environment": "sandbox", "name": "game server 1", "scopes": ["catalogue"], "reason": "first server"}
+        text = engineer().post(act(game, "key"), asked, follow=True).content.decode()
+        (shown,) = set(re.findall(r"gk_sandbox_[A-Za-z0-9_-]{43}", text))
+        key = ApiKey.objects.get()
+        assert (key.game, key.environment, key.scopes) == (game, "sandbox", ["catalogue"])
+        assert shown not in str(ApiKey.objects.values().get())
+        assert client.get("/api/v1/channels", headers={"Authorization": f"Bearer {shown}"}).status_code == 200
+        assert shown not in client.get(page_of(key)).content.decode()

@@ -12,7 +12,7 @@ from orders.cancelling import mark_cancelled
 from orders.checkout import words as its_words
 from orders.checkout.pages import TEMPLATES
 from orders.checkout.stages import STAGE_OF_DELIVERY, Stage
-from orders.models import CancelReason, DeliveryState, Order
+from orders.models import CancelReason, DeliveryState, HoldReason, Order, Payment
 from orders.settling import Outcome
 from tests.buying import attempt_at, make_order, settle
 from tests.checkout.conftest import Player
@@ -176,6 +176,37 @@ class TestAfterPaying:
         assert "已退款 ¥6.00，原路退回" in chinese
         assert "Refunded ¥6.00" in english
 
+    @pytest.mark.parametrize("state", [DeliveryState.PENDING, DeliveryState.PARKED])
+    def test_given_back_before_the_goods_came_is_no_longer_on_its_way(
+        self, client, api_key, game, wechat_account, state
+    ):
+        asked_of_game_server(game)
+        order = make_order(client, api_key)
+        settle(attempt_at(order, wechat_account))
+        Order.objects.filter(pk=order.pk).update(delivery_state=state, refunded_minor=order.amount_minor)
+        chinese, english = both(order)
+        assert "已退款 ¥6.00，原路退回" in chinese
+        assert "这笔订单的物品没有发放" in chinese
+        assert "were not sent" in english
+        assert "物品在路上" not in chinese
+
+    def test_a_part_given_back_is_told_beside_the_goods(self, client, api_key, game, wechat_account):
+        asked_of_game_server(game)
+        order = make_order(client, api_key)
+        settle(attempt_at(order, wechat_account))
+        Order.objects.filter(pk=order.pk).update(refunded_minor=100)
+        chinese, english = both(order)
+        assert "已收到付款，物品在路上" in chinese
+        assert "已原路退回 ¥1.00" in chinese
+        assert "Refunded the same way ¥1.00" in english
+
+    @pytest.mark.parametrize("amount", [600, 500])
+    def test_no_old_notice_unsettles_who_has_paid(self, order, wechat_account, amount):
+        settle(attempt_at(order, wechat_account), amount=amount)
+        calm = Player(order).reads()
+        for code in (*its_words.ABOUT_PROVIDER, *its_words.BEFORE_PAYING, "anything", "tried_again"):
+            assert Player(order).reads(notice=code, method="alipay_qr") == calm
+
 
 class TestHeldMoney:
     """Money that may not be applied is safe and being checked; the page says so and never asks for more."""
@@ -187,6 +218,17 @@ class TestHeldMoney:
         assert "收到 ¥5.00，与订单 ¥6.00 不同" in chinese
         assert "请不要重复付款" in chinese
         assert "We received ¥5.00; the order asks ¥6.00." in english
+
+    def test_every_reason_has_its_words(self, order, wechat_account):
+        assert set(its_words.HELD) == set(HoldReason)
+        settle(attempt_at(order, wechat_account), amount=500)
+        said = set()
+        for reason in HoldReason:
+            Payment.objects.update(hold_reason=reason)
+            chinese, english = both(order)
+            assert "款项安全" in chinese
+            said |= {chinese, english}
+        assert len(said) == 2 * len(HoldReason)
 
     def test_money_after_the_order_was_cancelled(self, order, wechat_account):
         attempt = attempt_at(order, wechat_account)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from fulfillment import hastening, outbox
@@ -137,6 +138,16 @@ class TestTryingAgain:
         player = Player(make_order(client, api_key))
         assert "选择支付方式" in words(follow(player))
         assert WebhookMessage.objects.count() == 0
+
+    def test_it_is_found_by_its_order_however_many_there_are(self, request_):
+        about = {"order_no": request_.event.order_no, "requested": "delivery.requested", "lease_s": 20.0}
+        for statement in (hastening._NEXT_TRY, hastening._TRY_NOW):
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL enable_seqscan = off")
+                cursor.execute(f"EXPLAIN {statement}", about)
+                plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "game_event_order" in plan
+            assert "Seq Scan" not in plan
 
     def test_the_lease_is_the_dispatchers(self):
         assert hastening._LEASE_S == outbox.LEASE_S

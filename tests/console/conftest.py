@@ -160,7 +160,7 @@ def auditor(staff):
             "content_type__app_label", "codename"
         )
         ours = [f"{app}.{code}" for app, code in views if app in {"channels_app", "orders", "fulfillment"}]
-        return staff(*ours, language=language)
+        return staff(*ours, "orders.list_orders", language=language)
 
     return log_in
 

@@ -63,7 +63,7 @@ class TestEveryTable:
     def test_costs_a_list_a_bounded_number_of_queries(self, busy_shop, auditor, django_assert_max_num_queries):
         browser = auditor()
         for model in SHOWN:
-            with django_assert_max_num_queries(16):
+            with django_assert_max_num_queries(32):
                 browser.get(list_of(model))
 
 
@@ -104,7 +104,7 @@ class TestClock:
     def test_times_are_the_games_and_the_zone_is_named(self, busy_shop, staff):
         from zoneinfo import ZoneInfo
 
-        text = staff("orders.view_order").get(list_of(type(busy_shop.bought))).content.decode()
+        text = staff("orders.view_order", "orders.list_orders").get(list_of(type(busy_shop.bought))).content.decode()
         made = busy_shop.bought.created_at.astimezone(ZoneInfo("Asia/Shanghai"))
         assert f"{made:%Y-%m-%d %H:%M:%S}" in text
         assert "Asia/Shanghai, UTC+0800" in text

@@ -12,7 +12,7 @@ from channels_app.models import Channel
 
 def parsed(drawing: str) -> ET.Element:
     """Well-formed or it raises."""
-    return ET.fromstring(str(drawing))
+    return ET.fromstring(str(drawing))  # noqa: S314  # drawn by ourselves
 
 
 def titles(drawing: str) -> list[str]:
@@ -44,7 +44,7 @@ class TestStackedBars:
         assert (root.get("role"), root.get("aria-label")) == ("img", "Each day")
 
     def test_no_style_no_script_no_colour_of_its_own(self):
-        assert not {"style=", "<script", "<style", "#", "rgb("} & {word for word in ("style=", "<script", "<style", "#", "rgb(") if word in CHART}
+        assert [word for word in ("style=", "<script", "<style", "#", "rgb(") if word in CHART] == []
 
     def test_segments_stand_on_each_other(self):
         below, above = parsed(CHART).findall("rect")[:2]

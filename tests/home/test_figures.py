@@ -49,11 +49,18 @@ def trade_at_random(till: TillWithGoods, now, seed: int, orders: int = 70):
     """Orders of nine days, some paid long after they were made, some given back."""
     chance = random.Random(seed)
     moments = sorted(
-        now - timedelta(days=chance.choice((0, 0, 1, 1, 7, 7, 8, 2)), minutes=chance.randrange(-50, 900), seconds=chance.randrange(60))
+        now
+        - timedelta(
+            days=chance.choice((0, 0, 1, 1, 7, 7, 8, 2)),
+            minutes=chance.randrange(-50, 900),
+            seconds=chance.randrange(60),
+        )
         for _ in range(orders)
     )
     for moment in (one for one in moments if one <= now):
-        order = till.order(moment, amount=chance.choice((600, 3000, 6800)), channel=chance.choice(("official", "huawei")))
+        order = till.order(
+            moment, amount=chance.choice((600, 3000, 6800)), channel=chance.choice(("official", "huawei"))
+        )
         if chance.random() < 0.8:
             waits = chance.choice((timedelta(seconds=20), timedelta(minutes=25), timedelta(hours=3), timedelta(days=2)))
             if moment + waits <= now:

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
@@ -239,6 +240,11 @@ class TestSteppingUp:
         assert right.redirect_chain[0] == (self.address, 307)
         channel.refresh_from_db()
         assert channel.name == "what I typedab"
+
+    def test_a_file_has_to_be_chosen_again_and_that_is_said(self, client, session):
+        self.make_stale(client)
+        asked = client.post(self.address, {"reason": "x", "file": SimpleUploadedFile("bill.csv", b"1")}, follow=True)
+        assert "choose the file again" in asked.content.decode()
 
     def test_a_wrong_code_changes_nothing(self, client, session):
         self.make_stale(client)

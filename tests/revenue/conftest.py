@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.utils import timezone
 
 from channels_app.models import Channel, Environment
 from orders.models import EventKind, Game, Order, OrderEvent, OrderState, Product
@@ -14,6 +13,9 @@ from orders.revenue.folding import fold_some, look
 from orders.revenue.periods import Days
 from orders.revenue.report import Asked
 from orders.timeline import record
+from tests.console.conftest import staff
+
+__all__ = ["staff"]  # fixtures
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 _numbers = itertools.count(1)

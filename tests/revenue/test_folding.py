@@ -4,7 +4,7 @@ import threading
 from datetime import date, timedelta
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, connections
 
 from orders.auditing import examine
 from orders.models import EventKind, OrderEvent, Payer, RevenueCursor, RevenueDay, RevenueDayByChannel, RevenueHour
@@ -37,7 +37,7 @@ def in_thread(work):
     def run():
         try:
             answer.append(work())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the test looks at it
             answer.append(error)
         finally:
             connections.close_all()
@@ -169,17 +169,16 @@ class TestExactlyOnce:
         assert fold_round() == 0
         assert list(RevenueDay.objects.values()) == before
 
-    def test_a_worker_that_dies_between_two_chunks_leaves_whole_chunks(self, till, monkeypatch):
+    def test_a_worker_that_dies_between_two_chunks_leaves_whole_chunks(self, till):
         for number in range(4):
             till.sell(NOON, uid=f"p{number}")
-        fold_some(seen=look())
-        assert fold_some(seen=look(), chunk=3) is not None
+        while not RevenueDay.objects.exists():
+            fold_some(seen=look(), chunk=3)
         done = RevenueCursor.objects.get().folded_to
         # Killed after the sums were written, before the cursor moved: nothing of that chunk may stay.
-        with pytest.raises(RuntimeError), transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(folding._FOLD, {"after": done, "upto": done + 3})
-            raise RuntimeError
+        with OtherSession() as killed:
+            killed.cursor.execute(folding._FOLD, {"after": done, "upto": done + 3})
+            assert killed.cursor.fetchone()[0] > 0
         assert RevenueCursor.objects.get().folded_to == done
         fold()
         asked = till.asked("2026-03-02", "2026-03-02")

@@ -5,6 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,11 @@ GOOD = {
 }
 
 
-def start(command: str = "check", **environment: str) -> subprocess.CompletedProcess[str]:
+def start(command: str = "check", *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """One command as production would run it."""
     inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     return subprocess.run(
-        [sys.executable, "manage.py", command], cwd=ROOT, env={**inherited, "DEBUG": "0", **environment},
+        [sys.executable, "manage.py", command, *arguments], cwd=ROOT, env={**inherited, "DEBUG": "0", **environment},
         text=True, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -76,11 +77,39 @@ class TestAProductionStart:
     """A process that could lose acknowledged payments, or not open its keys, does not serve."""
 
     @pytest.fixture(autouse=True)
-    def _production(self, settings):
+    def _production(self, settings, db):
         settings.DEBUG = False
+        settings.CONSOLE_SECOND_FACTOR = "required"
+
+    @pytest.fixture(autouse=True)
+    def _own_role(self, _production, request):
+        """The application's role is no superuser, as in production. After what the test itself sets up."""
+        for name in request.fixturenames:
+            if name.endswith("_account"):
+                request.getfixturevalue(name)
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE ROLE payments_app IN ROLE pg_read_all_data")
+            cursor.execute("SET LOCAL ROLE payments_app")
 
     def test_serves_when_all_is_well(self, wechat_account):
         refuse_unsafe_start()
+
+    def test_refuses_a_database_role_that_may_do_everything(self):
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+        with pytest.raises(CommandError, match="superuser"):
+            refuse_unsafe_start()
+
+    def test_refuses_people_without_a_second_factor(self, settings):
+        settings.CONSOLE_SECOND_FACTOR = "optional"
+        with pytest.raises(CommandError, match="CONSOLE_SECOND_FACTOR"):
+            refuse_unsafe_start()
+
+    def test_refuses_a_clock_that_is_not_the_databases(self, monkeypatch):
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 31)
+        with pytest.raises(CommandError, match="31 seconds apart"):
+            refuse_unsafe_start()
 
     def test_refuses_a_database_that_forgets(self, db):
         with connection.cursor() as cursor:
@@ -94,6 +123,25 @@ class TestAProductionStart:
         with pytest.raises(CommandError, match="wx1"):
             refuse_unsafe_start()
         vault.forget_keys()
+
+
+class TestTheDeployCheck:
+    """Django's own list of what a site on the internet needs finds nothing to say."""
+
+    def test_is_clean(self):
+        ran = start("check", "--deploy", "--fail-level", "WARNING", **GOOD)
+        assert (ran.returncode, ran.stderr) == (0, "")
+
+    def test_finds_cookies_that_stay_with_this_host(self):
+        ran = start("diffsettings", "--all", **GOOD)
+        shown = dict(line.strip("# ").partition(" = ")[::2] for line in ran.stdout.splitlines())
+        for cookie in ("SESSION", "CSRF", "LANGUAGE"):
+            assert shown[f"{cookie}_COOKIE_NAME"].startswith("'__Host-")
+            assert shown[f"{cookie}_COOKIE_PATH"] == "'/'"
+            assert shown[f"{cookie}_COOKIE_DOMAIN"] == "None"
+            assert shown[f"{cookie}_COOKIE_SECURE"] == shown[f"{cookie}_COOKIE_HTTPONLY"] == "True"
+            assert shown[f"{cookie}_COOKIE_SAMESITE"] == "'Lax'"
+        assert shown["CONSOLE_SECOND_FACTOR"] == "'required'"
 
 
 class TestHealth:

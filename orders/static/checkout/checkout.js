@@ -106,7 +106,7 @@
       if (!asked) return show({ notice: "not_paid_yet" });
       asked.hidden = false;
       document.querySelector("[data-waiting]").hidden = true;
-      return look();
+      look(); // not waited for: the button may be pressed again
     },
     async again(form) {
       await send(facts().path, new FormData(form));
@@ -234,6 +234,8 @@
 
   function start() {
     for (const button of document.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+    for (const words of document.querySelectorAll("[data-by-hand]")) words.hidden = true;
+    for (const words of document.querySelectorAll("[data-by-itself]")) words.hidden = false;
     countDown();
     if (!("live" in facts())) return hush();
     if (!stream) listen();
@@ -263,7 +265,11 @@
   });
   window.addEventListener("online", () => wake(true));
   window.addEventListener("popstate", () => show().catch(() => offline(true)));
-  window.addEventListener("pageshow", (event) => { if (event.persisted) show().catch(() => offline(true)); });
+  window.addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    start();
+    show().catch(() => offline(true));
+  });
   window.addEventListener("pagehide", hush);
   setInterval(countDown, 1000);
   setInterval(() => { if (!document.hidden && "live" in facts()) look(); }, LOOK_EVERY_MS);

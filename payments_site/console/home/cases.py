@@ -42,30 +42,28 @@ class Duty:
     verb: "StrPromise"
 
 
-_SUPPORT = gettext_lazy("Support lead")
+_SUPPORT = gettext_lazy("Support")
 _FINANCE = gettext_lazy("Finance")
 _OPERATIONS = gettext_lazy("Operations")
-_ENGINEER = gettext_lazy("Engineer")
+_ENGINEER = gettext_lazy("Engineers")
 
 # In the order in which they are shown: whose money is at stake comes first.
 DUTIES: Mapping[CaseKind, Duty] = {
     CaseKind.SECOND_PAYMENT: Duty(gettext_lazy("Paid twice"), 24, _SUPPORT, gettext_lazy("Decide each")),
     CaseKind.LATE_PAYMENT: Duty(gettext_lazy("Paid after cancel"), 4, _SUPPORT, gettext_lazy("Deliver or refund")),
     CaseKind.AMOUNT_DIFFERS: Duty(gettext_lazy("Amount differs"), 4, _FINANCE, gettext_lazy("Check the bill")),
-    CaseKind.UNKNOWN_ORDER: Duty(gettext_lazy("Money for an unknown order"), 24, _FINANCE, gettext_lazy("Trace it")),
-    CaseKind.GIVEN_BACK: Duty(gettext_lazy("Given back before booking"), 24, _FINANCE, gettext_lazy("Look into it")),
-    CaseKind.DELIVERY_PARKED: Duty(gettext_lazy("Delivery stopped"), 1, _OPERATIONS, gettext_lazy("Deliver again")),
-    CaseKind.HANDED_OVER: Duty(gettext_lazy("Handed over"), 2, _SUPPORT, gettext_lazy("Answer")),
+    CaseKind.UNKNOWN_ORDER: Duty(gettext_lazy("Unknown payments"), 24, _FINANCE, gettext_lazy("Trace it")),
+    CaseKind.GIVEN_BACK: Duty(gettext_lazy("Given back early"), 24, _FINANCE, gettext_lazy("Look into it")),
+    CaseKind.DELIVERY_PARKED: Duty(gettext_lazy("Parked deliveries"), 1, _OPERATIONS, gettext_lazy("Deliver again")),
+    CaseKind.HANDED_OVER: Duty(gettext_lazy("Handed over"), 2, _SUPPORT, gettext_lazy("Reply to it")),
     CaseKind.UNDECIDED: Duty(gettext_lazy("Provider undecided"), 4, _FINANCE, gettext_lazy("Ask the provider")),
-    CaseKind.PROVIDER_REFUND: Duty(gettext_lazy("Refunded at the provider"), 24, _FINANCE, gettext_lazy("Check it")),
-    CaseKind.WEBHOOK_PARKED: Duty(gettext_lazy("Game server not told"), 4, _OPERATIONS, gettext_lazy("Tell it again")),
-    CaseKind.UNREADABLE_NOTIFICATION: Duty(
-        gettext_lazy("Unreadable notification"), 1, _ENGINEER, gettext_lazy("Open it")
-    ),
+    CaseKind.PROVIDER_REFUND: Duty(gettext_lazy("Provider refunds"), 24, _FINANCE, gettext_lazy("Check it")),
+    CaseKind.WEBHOOK_PARKED: Duty(gettext_lazy("Game not told"), 4, _OPERATIONS, gettext_lazy("Tell it again")),
+    CaseKind.UNREADABLE_NOTIFICATION: Duty(gettext_lazy("Unreadable messages"), 1, _ENGINEER, gettext_lazy("Open it")),
 }
-_APPROVAL = Duty(gettext_lazy("Waits for a second person"), 8, gettext_lazy("A colleague"), gettext_lazy("Approve"))
-_KEYS = Duty(gettext_lazy("Signatures fail"), 1, _ENGINEER, gettext_lazy("Look at them"))
-_WORK = Duty(gettext_lazy("Work that stopped"), 4, _ENGINEER, gettext_lazy("Try again"))
+_APPROVAL = Duty(gettext_lazy("For a second person"), 8, gettext_lazy("A colleague"), gettext_lazy("Approve"))
+_KEYS = Duty(gettext_lazy("Signature failures"), 1, _ENGINEER, gettext_lazy("Look at them"))
+_WORK = Duty(gettext_lazy("Stopped work"), 4, _ENGINEER, gettext_lazy("Try again"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +136,7 @@ def queue(
     return Queue(
         people=people,
         system=[_on_their_way(undelivered, now)] if undelivered is not None and undelivered.count else [],
-        idle=[*idle, *([_("Paid, goods not there yet")] if undelivered is not None and not undelivered.count else [])],
+        idle=[*idle, *([_("Paid, no goods yet")] if undelivered is not None and not undelivered.count else [])],
         total=sum(row.count for row in people),
         sums=[money_in_prose(amount, currency) for currency, amount in sorted(money.items())],
         last_closed=None if people else _last_closed(scope),
@@ -200,24 +198,30 @@ def _proposals(now: datetime) -> tuple[int, datetime | None]:
 
 
 def _stopped_jobs(now: datetime) -> tuple[int, datetime | None]:
-    """Jobs nobody has taken up or goes on with, and those that failed today. Keys of jobs rise with time."""
-    newest = Job.objects.order_by("-pk").values("pk")[:_NEWEST_JOBS]
-    standing = Q(state__in=(JobState.QUEUED, JobState.RUNNING), created_at__lt=now - _JOB_STANDS_AFTER) & (
-        Q(leased_until__isnull=True) | Q(leased_until__lt=now)
-    )
-    failed = Q(state=JobState.FAILED, finished_at__gt=now - _FAILED_WITHIN)
-    row = Job.objects.filter(standing | failed, pk__in=newest).aggregate(count=Count("pk"), oldest=Min("created_at"))
-    return row["count"], row["oldest"]
+    """Among the newest jobs those nobody has taken up or goes on with, and those that failed today."""
+    newest = Job.objects.order_by("-pk").only("state", "created_at", "leased_until", "finished_at")[:_NEWEST_JOBS]
+    stopped = [job.created_at for job in newest if _stands(job, now) or _failed_lately(job, now)]
+    return len(stopped), min(stopped, default=None)
+
+
+def _stands(job: Job, now: datetime) -> bool:
+    unfinished = job.state in (JobState.QUEUED, JobState.RUNNING)
+    held = job.leased_until is not None and job.leased_until >= now
+    return unfinished and not held and job.created_at < now - _JOB_STANDS_AFTER
+
+
+def _failed_lately(job: Job, now: datetime) -> bool:
+    return job.state == JobState.FAILED and job.finished_at is not None and job.finished_at > now - _FAILED_WITHIN
 
 
 def _on_their_way(undelivered: Undelivered, now: datetime) -> Waiting:
     return Waiting(
-        name=_("Paid, goods not there yet"),
+        name=_("Paid, no goods yet"),
         count=undelivered.count,
         count_words=undelivered.count_words,
         money=undelivered.money,
         oldest=age(now - undelivered.oldest) if undelivered.oldest else "",
-        limit=_("retried by itself"),
+        limit=_("retrying"),
         late=False,
         owner=_("System"),
         verb=_("Watch"),

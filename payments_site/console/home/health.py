@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 from channels_app.models import AccountState, MerchantAccount, Notification, RefusedTally, Verdict
 from channels_app.providers import ADAPTERS, PROVIDER_OF_METHOD
 from fulfillment.models import EndpointState, WebhookAttempt, WebhookEndpoint
-from orders.models import ATTEMPT_ALIVE, Order, OrderEvent, OrderState, RevenueCursor, RevenueHour
+from orders.models import ATTEMPT_ALIVE, Order, OrderEvent, OrderState, Payment, ProofSource, RevenueCursor, RevenueHour
 from payments_site.console.home.figures import HourAt
 from payments_site.console.home.words import NOTHING, age, percent
 from payments_site.console.scope import Scope
@@ -34,8 +34,8 @@ _LOOKED_AT = timedelta(hours=1)
 _MESSAGES_READ = 1_000
 _REFUSALS_MATTER = 3
 _REFUSED_SHARE = 0.2
-# Payments are found by asking, and nobody has told us of one for so long: they cannot reach us.
-_SILENT_AFTER = timedelta(minutes=30)
+_ASKED_MATTERS = 3
+_PAYMENTS_READ = 500
 _TRIES_READ = 500
 # What the worker does by itself is done within seconds.
 _WORK_LATE = timedelta(minutes=5)
@@ -68,6 +68,8 @@ class Messages:
     provider: str
     taken: int
     refused: int
+    asked_for: int  # payments of the last hour that we found by asking, and nobody told us of
+    told: int  # payments of the last hour that a message told us of
     refused_since: datetime | None
     newest: datetime | None
 
@@ -75,6 +77,11 @@ class Messages:
     def fail(self) -> bool:
         """Whether so many do not verify that the keys are to be looked at."""
         return self.refused >= _REFUSALS_MATTER and self.refused > (self.refused + self.taken) * _REFUSED_SHARE
+
+    @property
+    def cannot_reach_us(self) -> bool:
+        """Whether payments are found only by asking."""
+        return self.asked_for >= _ASKED_MATTERS and not self.told
 
 
 # --- messages of providers -----------------------------------------------------------------------------------
@@ -87,6 +94,7 @@ def messages(scope: Scope, *, now: datetime) -> list[Messages]:
         .values_list("account")
         .annotate(Sum("refused"))
     )
+    sources = _sources(scope, now)
     first = UUID(int=int((now - _LOOKED_AT).timestamp() * 1000) << 80)  # keys are made of time (UUIDv7)
     found = []
     for account in accounts.order_by("pk"):
@@ -99,11 +107,23 @@ def messages(scope: Scope, *, now: datetime) -> list[Messages]:
                 provider=account.provider,
                 taken=len(taken),
                 refused=refused,
+                asked_for=sources[account.pk, ProofSource.QUERY],
+                told=sources[account.pk, ProofSource.NOTIFICATION],
                 refused_since=_refused_since(account, now) if refused else None,
                 newest=taken[0] if taken else _newest_genuine(account),
             )
         )
     return found
+
+
+def _sources(scope: Scope, now: datetime) -> Counter[tuple[int, str]]:
+    """How we learnt of the payments of the last hour, among the newest: by account."""
+    newest = Payment.objects.order_by("-pk").values_list("account", "source", "environment", "received_at")
+    return Counter(
+        (account, source)
+        for account, source, environment, at in newest[:_PAYMENTS_READ]
+        if environment == scope.environment and at > now - _LOOKED_AT
+    )
 
 
 def _newest_genuine(account: MerchantAccount) -> datetime | None:
@@ -119,7 +139,9 @@ def _refused_since(account: MerchantAccount, now: datetime) -> datetime | None:
 
 # --- providers -----------------------------------------------------------------------------------------------
 def providers(scope: Scope, recent: Sequence[HourAt], heard: Sequence[Messages], *, now: datetime) -> list[Cell]:
-    """A cell per provider that this environment uses. `recent`: the hours until now, oldest first."""
+    """A cell per provider that this environment uses. `recent`: the hours until now, oldest
+    first; none while the sums are behind.
+    """
     names = sorted({one.provider for one in heard}, key=list(ADAPTERS).index)
     usual = _usual(scope, recent[-2:])
     return [_provider(name, recent, usual, [one for one in heard if one.provider == name], now) for name in names]
@@ -172,9 +194,9 @@ def _provider(
         since = min(one.refused_since for one in failing if one.refused_since)
         return Cell(
             **common, tone="decide", state=_("Signatures fail: our keys"), last=_since(since),
-            sentence=_("%(provider)s’s messages do not verify since %(time)s") % {"provider": name, "time": _at(since)},
+            sentence=_("%(provider)s’s messages do not verify since %(time)s") % {"provider": name, "time": at(since)},
         )  # fmt: skip
-    if paid >= _REFUSALS_MATTER and (newest is None or now - newest > _SILENT_AFTER):
+    if any(one.cannot_reach_us for one in heard):
         return Cell(
             **common, tone="decide", state=_("Cannot reach us"), last=_last(newest, now),
             sentence=_("%(provider)s’s messages do not reach us") % {"provider": name},
@@ -185,6 +207,8 @@ def _provider(
             **common, tone="working", state=_("Low: theirs"), last=_since(since),
             sentence=_("%(provider)s is below normal") % {"provider": name},
         )  # fmt: skip
+    if not recent:
+        return Cell(**common, tone="quiet", state=_("Rate not known now"), last=_last(newest, now))
     if not attempts:
         return Cell(**common, tone="quiet", state=_("Nobody has paid lately"), last=_last(newest, now))
     return Cell(**common, tone="done", state=_("Normal"), last=_last(newest, now))
@@ -243,7 +267,7 @@ def game_servers(scope: Scope, *, now: datetime) -> Cell:
         first = failing[0]
         since = first.failing_since or now
         sentence = _("%(game)s’s server refuses messages since %(time)s (%(answer)s)") % {
-            "game": first.game.name, "time": _at(since), "answer": _answer(first.last_error),
+            "game": first.game.name, "time": at(since), "answer": _answer(first.last_error),
         }  # fmt: skip
         return Cell(**common, tone="working", state=_answer(first.last_error), last=_since(since), sentence=sentence)
     return Cell(**common, tone="done", state=_("Normal"), last=_last(success, now, what=_("answered %(age)s ago")))
@@ -251,12 +275,8 @@ def game_servers(scope: Scope, *, now: datetime) -> Cell:
 
 def _answers(scope: Scope) -> tuple[int, int]:
     """How many of the newest tries were answered well, and how many there were."""
-    newest = WebhookAttempt.objects.order_by("-pk").values("pk")[:_TRIES_READ]
-    statuses = list(
-        WebhookAttempt.objects.filter(pk__in=newest, message__endpoint__game__in=scope.game_ids)
-        .order_by()
-        .values_list("status", flat=True)
-    )
+    newest = WebhookAttempt.objects.order_by("-pk").values_list("status", "message__endpoint__game")[:_TRIES_READ]
+    statuses = [status for status, game in newest if game in scope.game_ids]
     return sum(1 for status in statuses if status is not None and 200 <= status < 300), len(statuses)
 
 
@@ -269,7 +289,7 @@ def _answer(error: str) -> str:
 # --- this system ---------------------------------------------------------------------------------------------
 def ourselves(cells: Sequence[Cell], *, now: datetime) -> Cell:
     """The worker, judged by what it should have done by now. `cells`: the providers, for what only we can cause."""
-    behind, unfolded = _overdue(now), _unfolded_since()
+    behind, unfolded = _overdue(now), unfolded_since()
     common = {
         "name": _("This system"),
         "figure": _("%(count)d overdue") % {"count": behind},
@@ -282,7 +302,7 @@ def ourselves(cells: Sequence[Cell], *, now: datetime) -> Cell:
         )
         return Cell(**common, tone="decide", state=_("Worker behind: ours"), sentence=words % {"count": behind})
     if unfolded is not None and now - unfolded > _WORK_LATE:
-        words = _("the worker has added nothing to the sums since %(time)s") % {"time": _at(unfolded)}
+        words = _("the worker has added nothing to the sums since %(time)s") % {"time": at(unfolded)}
         return Cell(**common, tone="working", state=_("Sums behind: ours"), sentence=words)
     judged = [cell for cell in cells if cell.tone != "quiet"]
     if len(judged) > 1 and all(cell.tone == "working" for cell in judged):
@@ -304,20 +324,21 @@ def _overdue(now: datetime) -> int:
     return sum(rows.order_by()[:_COUNTED_AT_MOST].count() for rows in (unjudged, expired))
 
 
-def _unfolded_since() -> datetime | None:
+def unfolded_since() -> datetime | None:
     """The time of the first line that is in no sum yet; None when all are."""
     folded = RevenueCursor.objects.filter(pk=1).values_list("folded_to", flat=True).first() or 0
     return OrderEvent.objects.filter(pk__gt=folded).order_by("pk").values_list("at", flat=True).first()
 
 
 # --- words ---------------------------------------------------------------------------------------------------
-def _at(moment: datetime) -> str:
+def at(moment: datetime) -> str:
+    """A moment of today by its time, others with their day."""
     local = timezone.localtime(moment)
     return local.strftime("%H:%M" if local.date() == timezone.localdate() else "%m-%d %H:%M")
 
 
 def _since(moment: datetime) -> str:
-    return _("since %(time)s") % {"time": _at(moment)}
+    return _("since %(time)s") % {"time": at(moment)}
 
 
 def _last(moment: datetime | None, now: datetime, what: str = "") -> str:

@@ -12,6 +12,7 @@ from django.db import connection
 from channels_app.models import Environment
 from orders.revenue.facts import facts
 from orders.revenue.folding import folded_to
+from orders.revenue.report import backlog
 
 _KEYS = "day, hour, currency, channel_code, method"
 _FIGURES = "attempts, made, made_paid, paid, gross_minor, refunds, refunded_minor"
@@ -21,6 +22,8 @@ _NOT_FOLDED = facts(
     "e.id > %(folded)s AND e.id > (SELECT coalesce(max(folded_to), 0) FROM orders_revenuecursor)"
     " AND o.game_id = ANY(%(games)s) AND o.environment = %(environment)s"
 )
+# More than this waits to be added up after a long absence of the worker: reading it would hold the page.
+LONGEST_TAIL = 50_000
 HOURS = f"""
     SELECT {_KEYS}, {_SUMS}
     FROM (
@@ -51,6 +54,11 @@ class HourSum:
     gross_minor: int
     refunds: int
     refunded_minor: int
+
+
+def is_up_to_date() -> bool:
+    """Whether what is not added up yet is little enough to be read with the rest."""
+    return backlog() <= LONGEST_TAIL
 
 
 def hours_of(

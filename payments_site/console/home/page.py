@@ -4,7 +4,7 @@ where it comes from, how fast the goods follow.
 Who may not see totals sees what waits and whether everything works, without turnover.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from channels_app.console import charts
 from channels_app.console.charts import Line, Series
@@ -23,8 +23,9 @@ from channels_app.models import Channel
 from channels_app.providers import METHODS
 from payments_site.console.home import cases, health, words
 from payments_site.console.home.cases import Queue, address_of
-from payments_site.console.home.figures import Day, Hours, Today, read_hours, today
+from payments_site.console.home.figures import Day, Hours, Today, day_began, read_hours, today
 from payments_site.console.home.health import Cell
+from payments_site.console.home.hours import is_up_to_date
 from payments_site.console.home.speed import BUCKETS, GOAL, Speed, p95, speed
 from payments_site.console.home.undelivered import Undelivered, undelivered
 from payments_site.console.scope import Scope, scope_of
@@ -107,6 +108,8 @@ class Home:
     lead: SafeString
     queue: Queue | None = None
     today: TodayPanel | None = None
+    # Why there are no figures now: the sums are far behind, and a wrong figure is worse than none.
+    no_figures: str = ""
     cells: Sequence[tuple[Cell, SafeString]] = field(default_factory=tuple)
     shares: SharesPanel | None = None
     speed: SpeedPanel | None = None
@@ -117,13 +120,14 @@ def home(request: HttpRequest, *, now: datetime) -> Home:
     may: Any = request.user.has_perm
     scope = scope_of(request)
     sees_orders = may("orders.view_order") and bool(scope.games)
-    hours = read_hours(scope, now=now)
+    hours = read_hours(scope, now=now) if is_up_to_date() else None
     heard = health.messages(scope, now=now)
     missing = undelivered(scope, now=now) if sees_orders else None
     failing = [one.refused_since for one in heard if one.fail and one.refused_since]
     queue = cases.queue(may, scope, now=now, failing_since=failing, undelivered=missing)
     cells = _cells(scope, hours, heard, now) if sees_orders else []
-    money = today(scope, hours) if may("orders.view_totals") and scope.games else None
+    sees_totals = may("orders.view_totals") and bool(scope.games)
+    money = today(scope, hours) if hours and sees_totals else None
     by = BY_METHOD if request.GET.get("by") == BY_METHOD else BY_CHANNEL
     return Home(
         lead=_lead(queue, cells, missing),
@@ -133,12 +137,20 @@ def home(request: HttpRequest, *, now: datetime) -> Home:
             (cell, charts.spark(cell.trend, name=_("%(name)s, last hours") % {"name": cell.name})) for cell in cells
         ],
         shares=_shares_panel(scope, money, by) if money else None,
-        speed=_speed_panel(scope, hours, missing, now) if missing is not None else None,
+        speed=_speed_panel(scope, missing, now) if missing is not None else None,
+        no_figures=_no_figures() if hours is None and sees_totals else "",
     )
 
 
-def _cells(scope: Scope, hours: Hours, heard: Sequence[health.Messages], now: datetime) -> list[Cell]:
-    providers = health.providers(scope, hours.recent(), heard, now=now)
+def _no_figures() -> str:
+    since = health.unfolded_since()
+    return _("Figures are being added up anew; what was paid since %(time)s is still missing, so none are shown.") % {
+        "time": health.at(since) if since else words.NOTHING
+    }
+
+
+def _cells(scope: Scope, hours: Hours | None, heard: Sequence[health.Messages], now: datetime) -> list[Cell]:
+    providers = health.providers(scope, hours.recent() if hours else [], heard, now=now)
     return [*providers, health.game_servers(scope, now=now), health.ourselves(providers, now=now)]
 
 
@@ -185,23 +197,19 @@ def _today_panel(scope: Scope, money: Today) -> TodayPanel:
         )  # fmt: skip
 
     rates = [(one.made_paid, one.made) for one in figures]
+    paid_list = address_of("orders_order_changelist", _PAID_TODAY)
+    refund_list = address_of("orders_order_changelist", "view=refunded&period=7days")
+    made_list = address_of("orders_order_changelist", "period=today")
     lines = [
-        counted(
-            _("Received"), lambda one: one.gross, say, address_of("orders_order_changelist", _PAID_TODAY), leads=True
-        ),
-        counted(_("Orders made"), lambda one: one.made, _number, address_of("orders_order_changelist", "period=today")),
-        counted(_("Paid orders"), lambda one: one.paid, _number, address_of("orders_order_changelist", _PAID_TODAY)),
+        counted(pgettext("money", "Received"), lambda one: one.gross, say, paid_list, leads=True),
+        counted(_("Orders made"), lambda one: one.made, _number, made_list),
+        counted(_("Paid orders"), lambda one: one.paid, _number, paid_list),
         Compared(
             _("Success rate"), words.rate(*rates[0]), words.rate(*rates[1]), words.points(rates[0], rates[1]),
             words.rate(*rates[2]), words.points(rates[0], rates[2]),
         ),
-        counted(
-            _("Refunded"), lambda one: -one.refunded, say,
-            address_of("orders_order_changelist", "view=refunded&period=7days"),
-        ),
-        Compared(
-            _("95% had goods in, last hour"), _pace(pace[0]), _pace(pace[1]), "", _pace(pace[2]), "",
-        ),
+        Compared(_("Refunds"), *_without_change(say(-one.refunded) for one in figures), refund_list),
+        Compared(_("Goods 95%, last hour"), *_without_change(_pace(one) for one in pace)),
     ]  # fmt: skip
     return TodayPanel(
         until=now.cut.strftime("%H:%M"),
@@ -215,6 +223,12 @@ def _today_panel(scope: Scope, money: Today) -> TodayPanel:
         ),
         began=any(one.made or one.paid for one in figures),
     )
+
+
+def _without_change(shown: Iterable[str]) -> tuple[str, str, str, str, str]:
+    """Today and the two days beside it, where a difference in percent would say nothing."""
+    now, before, earlier = shown
+    return now, before, "", earlier, ""
 
 
 _PAID_TODAY = "view=paid&period=today&by=paid"
@@ -358,8 +372,8 @@ def _by_hour(day: Day, by: str, keys: set[str]) -> list[int]:
 
 
 # --- how fast ------------------------------------------------------------------------------------------------
-def _speed_panel(scope: Scope, hours: Hours, missing: Undelivered, now: datetime) -> SpeedPanel:
-    found = speed(scope, since=hours.days[0][0], now=now)
+def _speed_panel(scope: Scope, missing: Undelivered, now: datetime) -> SpeedPanel:
+    found = speed(scope, since=day_began(scope, now), now=now)
     drawn = charts.bars(
         (f"{name}: {count:,}", count) for (name, *_edges), count in zip(BUCKETS, found.counts, strict=True)
     )
@@ -390,4 +404,4 @@ def _where(missing: Undelivered) -> str:
         parts.append(_("all in zone %(zones)s") % {"zones": ", ".join(missing.zones)})
     if missing.next_try is not None:
         parts.append(_("next try %(time)s") % {"time": timezone.localtime(missing.next_try).strftime("%H:%M")})
-    return _(", ").join(parts)
+    return pgettext("parts of a sentence", ", ").join(parts)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Aggregate, Count, DurationField, F, Q, Value
-from django.db.models.functions import Greatest
+from django.db.models import Aggregate, Case, Count, DurationField, F, Q, Value, When
 from django.utils.translation import gettext_lazy
 
 from channels_app.console.periods import Period, within
@@ -97,9 +96,10 @@ def p95(scope: Scope, *, until: datetime) -> float | None:
 
 
 def _took() -> Any:
+    """How long the goods took; nothing while they are on their way."""
     # A provider's clock may be ahead of ours; goods never come before the money.
-    nothing = Value(timedelta(0), DurationField())
-    return Greatest(F("delivered_at") - F("paid_at"), nothing, output_field=DurationField())
+    ahead = When(delivered_at__lt=F("paid_at"), then=Value(timedelta(0)))
+    return Case(ahead, default=F("delivered_at") - F("paid_at"), output_field=DurationField())
 
 
 def _between(above: timedelta | None, up_to: timedelta | None) -> Q:

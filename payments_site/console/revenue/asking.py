@@ -1,4 +1,4 @@
-"""What somebody asks of the revenue page, read from the address bar: a stranger, so what is unknown counts as not said."""
+"""What somebody asks of the revenue page, read from the address bar: what is unknown counts as not said."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from channels_app.console.filters import Chip
@@ -159,7 +160,7 @@ class Question:
         ]
         words = [f"{label}: {names.of(column, value, self.scope)}" for label, column, value in named if value]
         if asked.zone is not None:
-            words.append(f"{_('Zone')}: {names.of('zone_id', asked.zone, self.scope)}")
+            words.append(f"{capfirst(_('zone'))}: {names.of('zone_id', asked.zone, self.scope)}")
         return words
 
     def _comparisons(self) -> list[tuple[str, object]]:
@@ -201,7 +202,7 @@ def against_in_words(against: Against) -> object:
         Against.PREVIOUS: _("the days before"),
         Against.LAST_MONTH: _("same days last month"),
         Against.LAST_YEAR: _("same days last year"),
-        Against.NOTHING: _("nothing"),
+        Against.NOTHING: _("no comparison"),
     }[against]
 
 
@@ -211,7 +212,7 @@ def group_in_words(group: Group) -> object:
         Group.CHANNEL: _("Channel"),
         Group.METHOD: _("Payment method"),
         Group.PRODUCT: _("Product"),
-        Group.ZONE: _("Zone"),
+        Group.ZONE: capfirst(_("zone")),
         Group.GAME: _("Game"),
         Group.DAY: _("Day"),
         Group.WEEK: _("Week"),
@@ -243,13 +244,11 @@ def _group(given: str, days: Days, scope: Scope) -> Group:
     group = Group(given) if given in set(Group) else Group.CHANNEL
     if group is Group.DAY and len(days) > MOST_DAYS_BY_GRAIN[Grain.DAY]:
         return Group.WEEK
-    return Group.CHANNEL if group is Group.GAME and len(scope.games) < 2 else group  # noqa: PLR2004
+    return Group.CHANNEL if group is Group.GAME and len(scope.games) < 2 else group
 
 
 def _groups(scope: Scope) -> list[tuple[str, object]]:
-    return [
-        (group.value, group_in_words(group)) for group in Group if group is not Group.GAME or len(scope.games) > 1
-    ]
+    return [(group.value, group_in_words(group)) for group in Group if group is not Group.GAME or len(scope.games) > 1]
 
 
 def _grain(given: str, days: Days) -> Grain:

@@ -15,15 +15,16 @@ from django.utils.translation import gettext as _
 from channels_app.console import charts, periods
 from channels_app.console.cells import yuan
 from channels_app.console.charts import HUES, OTHER, Series
-from channels_app.console.words import money_in_prose
+from channels_app.console.words import WITHOUT_DECIMALS, money_in_prose
 from orders.revenue.periods import Days, Grain
-from orders.revenue.report import Asked, Figures, Group, Payers, Report
+from orders.revenue.report import Figures, Group, Payers, Report
 from payments_site.console.home import words
-from payments_site.console.revenue.asking import NO_ZONE, Question, against_in_words
+from payments_site.console.revenue.asking import Question, against_in_words
 
 # A table of more rows than this is read by nobody; the rest is one row.
 MOST_ROWS = 100
 NOTHING = words.NOTHING
+_NO_SWATCH = SafeString("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,13 @@ class Cell:
     address: str = ""
     why: object = ""  # why there is no figure, or what the linked list is
 
-    def __html__(self) -> str:
-        """As a table holds it."""
+    def __str__(self) -> str:
+        """As a table holds it: safe to put into a page."""
         if self.address:
             return format_html('<a href="{}"{}>{}</a>', self.address, self._title(), self.shown)
         if self.why:
             return format_html("<span{}>{}</span>", self._title(), self.shown)
-        return str(self.shown)
+        return format_html("{}", self.shown)
 
     def _title(self) -> SafeString:
         return format_html(' title="{}"', self.why) if self.why else SafeString("")
@@ -86,13 +87,13 @@ class Teller:
 
     def table(self) -> Table:
         """The table and its chart."""
-        keys = self.keys()
+        keys = self.row_keys()
         rows = [self._row(key) for key in keys[:MOST_ROWS]]
         if len(keys) > MOST_ROWS:
             rows.append(self._rest(keys[MOST_ROWS:]))
         return Table(rows, self.total(), self.chart(), self.legend())
 
-    def keys(self) -> list[Any]:
+    def row_keys(self) -> list[Any]:
         """The rows: columns of days in their order, everything else by gross."""
         now = self.report.now.rows
         if self.asked.by_time:
@@ -116,7 +117,7 @@ class Teller:
         return self._told(
             self.name(key),
             report.now.rows.get(key, Figures()),
-            self._before(key),
+            self.before(key),
             days=days,
             given=given,
             payers=report.payers.rows.get(key, 0) if report.payers else None,
@@ -129,7 +130,7 @@ class Teller:
         figures, before = Figures(), 0
         for key in keys:
             figures.add(self.report.now.rows[key])
-            before += self._before(key) or 0
+            before += self.before(key) or 0
         name = _("%(count)d more") % {"count": len(keys)}
         return self._told(
             name, figures, before if self.report.before else None, days=self.asked.days, given=None, payers=None,
@@ -147,7 +148,7 @@ class Teller:
         given: dict[str, str] | None,
         payers: int | None,
         knows_made: bool,
-        swatch: SafeString = SafeString(""),
+        swatch: SafeString = _NO_SWATCH,
         running: bool = False,
     ) -> Row:
         made = self._orders(days, given)
@@ -206,12 +207,12 @@ class Teller:
         return self.question.names.of(self.asked.column, key, self.question.scope)
 
     def _swatch(self, key: Any) -> SafeString:
-        return SafeString("") if self.asked.by_time else charts.swatch(self.hues.get(key, OTHER))
+        return _NO_SWATCH if self.asked.by_time else charts.swatch(self.hues.get(key, OTHER))
 
     def _days(self, begin: date) -> Days:
         return next(column for column in self.columns if column.first == begin)
 
-    def _before(self, key: Any) -> int | None:
+    def before(self, key: Any) -> int | None:
         """Gross of the same row in the period it is held against; columns of days by their place."""
         before = self.report.before
         if before is None:
@@ -255,7 +256,14 @@ class Teller:
             "zone": asked.zone or "",
             "currency": asked.currency if len(self.question.currencies) > 1 else "",
         }
-        said = {"from": days.first.isoformat(), "to": days.last.isoformat(), **filters, **given, **more}
+        said = {
+            "period": periods.CUSTOM,
+            "from": days.first.isoformat(),
+            "to": days.last.isoformat(),
+            **filters,
+            **given,
+            **more,
+        }
         chosen = {name: value for name, value in said.items() if value}
         return f"{reverse('admin:orders_order_changelist')}?{urlencode(chosen)}"
 
@@ -289,8 +297,8 @@ class Teller:
             ticks_name=against_in_words(self.question.against),
             unfinished=running[0] if running else None,
             label_every=max(1, -(-len(self.columns) // 31)),
-            unit=charts_unit(self.asked.currency),
-            size=(1130, 270),
+            unit=1 if self.asked.currency in WITHOUT_DECIMALS else 100,
+            size=(1130, 236),
         )
 
     def legend(self) -> list[tuple[SafeString, object]]:
@@ -330,18 +338,13 @@ class Teller:
         return {key: str(place) for place, key in enumerate(best[:HUES], start=1)}
 
 
-def charts_unit(currency: str) -> int:
-    """How many minor units make one of a currency."""
-    return 10 ** (len(yuan(0, "CNY")) - 2) if yuan(0, currency).startswith("0.") else 1
-
-
 def days_in_words(days: Days, grain: Grain, whole: Days) -> str:
     """A column of days as its row is called; the year only where the period crosses one."""
     crosses = whole.first.year != whole.last.year
     if grain is Grain.MONTH:
         return date_format(days.first, "YEAR_MONTH_FORMAT")
     day = "Y-m-d" if crosses else "m-d"
-    if grain is Grain.DAY:
+    if grain is Grain.DAY or len(days) == 1:
         return date_format(days.first, f"{day} D")
     return f"{date_format(days.first, day)} – {date_format(days.last, day)}"
 
@@ -361,8 +364,3 @@ def _grain_in_words(grain: Grain) -> str:
 
 def _count(payers: Payers | None) -> int | None:
     return payers.total if payers else None
-
-
-def no_zone(asked: Asked) -> str:
-    """How the address says "without a zone"."""
-    return NO_ZONE if asked.zone == "" else asked.zone or ""

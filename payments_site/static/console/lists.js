@@ -22,6 +22,6 @@ const countTicked = () => {
   const place = document.querySelector("[data-ticked-count]");
   if (!place) return;
   const ticked = document.querySelectorAll('.list-form input[name="row"]:checked').length;
-  place.textContent = place.dataset.words.replace("%s", ticked) + ".";
+  place.textContent = place.dataset.words.replace("N", ticked);
 };
 countTicked();
