@@ -53,13 +53,14 @@ def build(*, orders: int, account: MerchantAccount, say: Say) -> History:
             last = min(first + _CHUNK, orders)
             cursor.execute(_seed(orders), _parameters(game, account, began, first, last))
             for table in _ROWS:
-                cursor.execute(table % {"game": game.pk, "account": account.pk, "item": gem.pk})
+                cursor.execute(table % {"game": game.pk, "account": account.pk})
             cursor.execute("DROP TABLE bench_seed")
             say(f"{last:,} of {orders:,} orders of a year written")
         for table in _WITH_SEQUENCE:
             cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")
-        cursor.execute(_BALANCES)
-        say("balances written; analysing")
+        for table in _GOODS:
+            cursor.execute(table % {"item": gem.pk})
+        say("goods written; analysing")
         cursor.execute("SET session_replication_role = origin; SET synchronous_commit = on")
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("RESET statement_timeout; RESET work_mem")
@@ -116,14 +117,32 @@ def _seed(orders: int) -> str:
 
 
 _FIRST_ID = 1_000_000
-_BALANCES = """
+# What follows from the deliveries, once all of them are written.
+_GOODS = (
+    """
+    INSERT INTO fulfillment_deliveryline (delivery_id, item_id, quantity, bonus)
+    SELECT id, %(item)s, 60, 6 FROM fulfillment_delivery WHERE player_id >= 5000000 ORDER BY delivered_at
+    """,
+    """
+    INSERT INTO fulfillment_ledgerentry
+        (transfer, account, player_id, item_id, paid, free, paid_after, free_after, reason, delivery_id, order_no, at)
+    SELECT id, side.account, CASE WHEN side.sign > 0 THEN player_id END, %(item)s, 60 * side.sign, 6 * side.sign,
+        CASE WHEN side.sign > 0 THEN 60 * nth END, CASE WHEN side.sign > 0 THEN 6 * nth END,
+        'purchase', id, order_no, delivered_at
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY player_id ORDER BY delivered_at, id) AS nth
+        FROM fulfillment_delivery WHERE player_id >= 5000000
+    ) AS d, (VALUES ('player', 1), ('sold', -1)) AS side (account, sign)
+    ORDER BY delivered_at
+    """,
+    """
     INSERT INTO fulfillment_balance (player_id, item_id, paid, free)
-    SELECT player_id, item_id, sum(paid), sum(free) FROM fulfillment_ledgerentry
-    WHERE player_id >= 5000000 GROUP BY player_id, item_id
-"""
+    SELECT player_id, %(item)s, 60 * count(*), 6 * count(*) FROM fulfillment_delivery
+    WHERE player_id >= 5000000 GROUP BY player_id
+    """,
+)
 _WITH_SEQUENCE = (
     "orders_order", "orders_paymentattempt", "orders_payment", "orders_orderevent", "fulfillment_player",
-    "fulfillment_ledgerentry",
 )  # fmt: skip
 _ROWS = (
     """
@@ -188,12 +207,5 @@ _ROWS = (
     SELECT stamp::uuid, id, order_no, 5000000 + substr(uid, 2)::bigint, (1 + abs(a %% 40))::text, 'r' || substr(uid, 2),
         'ledger', 'delivered', '', paid_at + interval '1 second', paid_at + interval '2 seconds'
     FROM bench_seed WHERE state = 'paid' ORDER BY id
-    """,
-    """
-    INSERT INTO fulfillment_ledgerentry
-        (transfer, account, player_id, item_id, paid, free, reason, delivery_id, order_no, at)
-    SELECT stamp::uuid, side.account, CASE side.account WHEN 'player' THEN 5000000 + substr(uid, 2)::bigint END,
-        %(item)s, 60 * side.sign, 6 * side.sign, 'purchase', stamp::uuid, order_no, paid_at + interval '2 seconds'
-    FROM bench_seed, (VALUES ('player', 1), ('sold', -1)) AS side (account, sign) WHERE state = 'paid' ORDER BY id
     """,
 )

@@ -335,7 +335,7 @@ class Proposal(models.Model):
         ]  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.subject}"
+        return self.subject
 
     def _cell(self) -> bytes:
         return vault.place("channels_app_proposal", self.pk, "payload_sealed")

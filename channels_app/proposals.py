@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -109,7 +109,7 @@ def propose(
     payload: Mapping[str, Any],
     summary: Summary,
     reason: str,
-    by: AbstractBaseUser | AnonymousUser,
+    by: Person,
     now: datetime,
     ticket: str = "",
 ) -> Proposal:
@@ -135,7 +135,7 @@ def propose(
     return proposal
 
 
-def approve(*, proposal_id: object, by: Person, now: datetime) -> Done:
+def approve(*, proposal_id: UUID | str, by: Person, now: datetime) -> Done:
     """Do what was asked for, exactly once, as another person than who asked.
 
     Raises ProposalRefused; when the thing itself could not be done the proposal is over, and says why.
@@ -159,7 +159,7 @@ def approve(*, proposal_id: object, by: Person, now: datetime) -> Done:
     return done
 
 
-def reject(*, proposal_id: object, by: Person, reason: str, now: datetime) -> None:
+def reject(*, proposal_id: UUID | str, by: Person, reason: str, now: datetime) -> None:
     """Leave everything as it is. Raises ProposalRefused."""
     with transaction.atomic():
         _conclude(_decidable(proposal_id, by, now), ProposalState.REJECTED, by, now, reason)
@@ -208,7 +208,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[s
     ]
 
 
-def _decidable(proposal_id: object, by: Person, now: datetime) -> Proposal:
+def _decidable(proposal_id: UUID | str, by: Person, now: datetime) -> Proposal:
     """The proposal, locked, if this person may decide it now."""
     proposal = Proposal.objects.select_for_update(of=("self",)).get(pk=proposal_id)
     hindrance = why_not(proposal, by, now)

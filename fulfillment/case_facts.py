@@ -1,6 +1,6 @@
 """What this floor adds to the case file of an order: how far its goods have come, and every try at the game server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -122,7 +122,7 @@ def succeeded(attempt: WebhookAttempt) -> bool:
 
 def _try(attempt: WebhookAttempt) -> Moment:
     kind = attempt.message.event.type
-    about = {"status": attempt.status, "answer": answer_words(attempt), "event": kind}
+    about = {"status": attempt.status, "answer": answer_words(attempt)}
     asked = kind == telling.DELIVERY_REQUESTED
     return Moment(
         at=attempt.at,
@@ -135,18 +135,18 @@ def _try(attempt: WebhookAttempt) -> Moment:
                 "answer": attempt.answer, "duration_ms": attempt.duration_ms,
             }
         ],
-        repeats=f"{kind} {attempt.status} {attempt.answer or attempt.error}",
+        repeats=f"{'request' if asked else 'message'} {attempt.status} {attempt.answer or attempt.error}",
         folded=lambda count: _several_tries(about, count) if asked else _several_messages(about, count),
     )  # fmt: skip
 
 
-def _one_try(about: dict[str, object]) -> str:
+def _one_try(about: Mapping[str, object]) -> str:
     if about["status"] is None:
         return _("The game server did not answer the request to deliver: %(answer)s.") % about
     return _("The game server refused to deliver: %(status)s %(answer)s") % about
 
 
-def _several_tries(about: dict[str, object], count: int) -> str:
+def _several_tries(about: Mapping[str, object], count: int) -> str:
     if about["status"] is None:
         return ngettext(
             "The game server did not answer the request to deliver %(count)s time: %(answer)s.",
@@ -160,17 +160,17 @@ def _several_tries(about: dict[str, object], count: int) -> str:
     ) % {**about, "count": count}
 
 
-def _one_message(about: dict[str, object]) -> str:
+def _one_message(about: Mapping[str, object]) -> str:
     if about["status"] is None:
-        return _("The game server did not take the message %(event)s: %(answer)s.") % about
-    return _("The game server did not take the message %(event)s: %(status)s %(answer)s") % about
+        return _("The game server did not take what it should be told: %(answer)s.") % about
+    return _("The game server did not take what it should be told: %(status)s %(answer)s") % about
 
 
-def _several_messages(about: dict[str, object], count: int) -> str:
+def _several_messages(about: Mapping[str, object], count: int) -> str:
     said = about if about["status"] is not None else {**about, "status": ""}
     return ngettext(
-        "The game server did not take the message %(event)s %(count)s time: %(status)s %(answer)s",
-        "The game server did not take the message %(event)s %(count)s times: %(status)s %(answer)s",
+        "The game server did not take what it should be told %(count)s time: %(status)s %(answer)s",
+        "The game server did not take what it should be told %(count)s times: %(status)s %(answer)s",
         count,
     ) % {**said, "count": count}
 

@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 
 LONGEST = 128
 _QUOTES = "\"'`“”‘’「」『』《》<>()[]【】,;，；。"
-_LABEL = re.compile(r"^[^:：]{0,20}[:：]\s*(?=\S)")
+# "Order number: 2026…": words before a colon, a number behind it.
+_LABEL = re.compile(r"^[^\W\d_][^:]{0,19}:\s*(?=[0-9A-Za-z][0-9A-Za-z_.|*@ -]{5,}$)")
 _GROUPED = re.compile(r"[0-9A-Za-z_|*@.-]+(?:[\s\u3000]+[0-9A-Za-z_|*@.-]+)+")
 
 
@@ -24,8 +25,7 @@ def cleaned(text: str) -> str:
     # Control, format (zero width) and surrogate characters, and what no database text may hold.
     plain = "".join(" " if sign.isspace() else sign for sign in plain if sign.isspace() or _is_seen(sign))
     plain = plain.strip().strip(_QUOTES).strip()
-    if not plain.isascii() or ":" in plain:
-        plain = _LABEL.sub("", plain).strip().strip(_QUOTES).strip()
+    plain = _LABEL.sub("", plain)
     if _GROUPED.fullmatch(plain):
         plain = re.sub(r"\s+", "", plain)
     return plain[:LONGEST]

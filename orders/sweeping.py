@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 ASKED_AT_ONCE_PER_ACCOUNT = 4
 _HOUSEKEEPING_EVERY_S = 600.0
+# A job that is in the middle of something longer is left to its lease: another worker takes it over.
+_JOB_ENDS_WITHIN_S = 15.0
 _REFUSED_KEPT = timedelta(days=30)
 
 Chore = Callable[[], object]
@@ -48,12 +50,12 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then finish what is under way."""
         # Long work has a thread of its own: asking providers never waits for an export. It gives back what it holds.
-        jobs = threading.Thread(target=work_off_jobs, args=(stop,), name="jobs")
+        jobs = threading.Thread(target=work_off_jobs, args=(stop,), name="jobs", daemon=True)
         jobs.start()
         while not stop.is_set():
             self.round()
             stop.wait(settings.SWEEP_INTERVAL_S)
-        jobs.join()
+        jobs.join(_JOB_ENDS_WITHIN_S)
         for pool in self._pools.values():
             pool.shutdown(wait=True, cancel_futures=True)
         connection.close()

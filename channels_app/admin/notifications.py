@@ -2,7 +2,8 @@
 
 import json
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -136,7 +137,7 @@ class NotificationAdmin(ReadOnlyAdmin[Notification]):
     judged = column(gettext_lazy("verdict"), verdict_mark)
     attempt = column(gettext_lazy("attempt number"), lambda notification: number(notification.attempt_no))
     transaction = column(gettext_lazy("provider transaction"), lambda notification: number(notification.transaction_id))
-    acts = (
+    acts: ClassVar[Sequence[Act]] = (
         Act(
             name="raw",
             label=gettext_lazy("Open headers and raw bytes"),

@@ -116,17 +116,10 @@ class ProposalAdmin(ReadOnlyAdmin[Proposal]):
         "Nothing waits for a second person. Changes of keys, prices, addresses and rights would stand here."
     )
     fields = (
-        "what",
-        "subject",
-        "state_mark",
-        "asker",
-        "requested_at",
-        "why",
-        "ticket",
-        "expires_at",
-        "decider",
-        "decided_at",
-        "outcome",
+        ("what", "subject", "state_mark"),
+        ("asker", "requested_at", "expires_at"),
+        ("why", "ticket"),
+        ("decider", "decided_at", "outcome"),
         "seal",
     )
     panels = (_changes, history)

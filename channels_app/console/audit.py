@@ -108,7 +108,15 @@ def action_in_words(entry: AuditEntry) -> str:
 
 def changes_in_words(entry: AuditEntry) -> str:
     """What changed, column by column: "name: Gems → 60 gems"; of what was done otherwise the report."""
-    return "; ".join(_change(name, value) for name, value in sorted(entry.detail.items()) if value not in ("", None))
+    return "; ".join(
+        _change(name, value)
+        for name, value in sorted(entry.detail.items())
+        if value not in ("", None) and name not in _SELF_EVIDENT
+    )
+
+
+# What a row of a list need not repeat; the entry's own page has it.
+_SELF_EVIDENT = {"act", "id", "created_at", "date_joined", "sha256"}
 
 
 def _change(name: str, value: Any) -> str:

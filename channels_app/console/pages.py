@@ -243,15 +243,15 @@ class ConsoleAdmin(admin.ModelAdmin[_M]):
         return False
 
     # --- the log: one for the whole console, append-only ---------------------------------------------------
-    def log_addition(self, request: HttpRequest, obj: _M, message: Any) -> None:
+    def log_addition(self, request: HttpRequest, obj: _M, message: Any) -> Any:
         """Into the audit trail, unless the database has written it down itself."""
         self._log(request, "added", obj, message)
 
-    def log_change(self, request: HttpRequest, obj: _M, message: Any) -> None:
+    def log_change(self, request: HttpRequest, obj: _M, message: Any) -> Any:
         """Into the audit trail, unless the database has written it down itself. A sentence always is."""
         self._log(request, "changed", obj, message)
 
-    def log_deletions(self, request: HttpRequest, queryset: QuerySet[_M]) -> None:
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[_M]) -> Any:
         """Into the audit trail, unless the database writes it down itself."""
         for row in queryset:
             self._log(request, "removed", row, "")
@@ -381,8 +381,11 @@ class ConsoleAdmin(admin.ModelAdmin[_M]):
                 reason = str(given.get("reason", ""))
                 if act.atomic:
                     trail.because(reason)
-                report = two_people.ask(self, request, act, row, given) if act.two_people else None
-                report = act.perform(request, row, given) if report is None else report
+                report: object = (
+                    two_people.ask(self, request, act, row, given)
+                    if act.two_people
+                    else act.perform(request, row, given)
+                )
                 if isinstance(report, Asked):
                     back = self._address("change", row)
                     report = self.shown_once(request, report, back=back) if report.secret else report.words

@@ -170,4 +170,4 @@ class KeysetChangeList(ChangeList):
         """The rows; none for those who may only search and did not. Remembers who asks: chips are counted later."""
         self.request = request
         rows = super().get_queryset(request, exclude_parameters)
-        return rows if self.query or self.model_admin.may_leaf(request) else rows.none()
+        return rows if self.query.strip() or self.model_admin.may_leaf(request) else rows.none()

@@ -137,7 +137,7 @@ class GrantForm(forms.ModelForm[ProductGrant]):
         fields = ("item", "quantity", "bonus")
 
 
-class GrantsOfOneGame(forms.BaseInlineFormSet[ProductGrant, Product, GrantForm]):
+class GrantsOfOneGame(forms.BaseInlineFormSet[ProductGrant, Product, forms.ModelForm[ProductGrant]]):
     """A product gives items of its own game: the players of this game could not use others."""
 
     def clean(self) -> None:

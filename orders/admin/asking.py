@@ -27,7 +27,12 @@ def _nothing_to_ask(order: Order) -> str:
     return _("No payment was opened at a provider, so none knows this order.")
 
 
-def to_be_asked(attempts: Sequence[PaymentAttempt]) -> Sequence[PaymentAttempt]:
+def to_be_asked(order: Order) -> Sequence[PaymentAttempt]:
+    """The attempts of an order that somebody who wants to know now asks about."""
+    return worth_asking(list(order.attempts.select_related("account").order_by("pk")))
+
+
+def worth_asking(attempts: Sequence[PaymentAttempt]) -> Sequence[PaymentAttempt]:
     """Of an order's attempts (oldest first): the newest living ones; without one, the newest of all."""
     newest_first = list(reversed(attempts))
     return [attempt for attempt in newest_first if attempt.state in ATTEMPT_ALIVE][:_ASKED_AT_ONCE] or newest_first[:1]

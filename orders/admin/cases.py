@@ -20,7 +20,8 @@ from orders.admin.case_acts import CASE_ACTS
 from orders.admin.states import case_mark
 from orders.casefile import facts as casefile
 from orders.casefile import prose
-from orders.casefile.verdict import decision_words, judge
+from orders.casefile.verdict import judge
+from orders.casefile.wording import decision_words
 from orders.cases import LIMIT_HOURS, answer_by, is_late, queue_of, taken_by
 from orders.finding import order_places
 from orders.models import Case, CaseKind, Payment

@@ -4,9 +4,9 @@ Every export is written into the audit trail. It holds what the filters of its l
 for those who work for all) in one environment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 from django import forms
@@ -34,10 +34,11 @@ from channels_app.console import audit
 from channels_app.console.bearings import bearings_of
 from channels_app.console.pages import ReadOnlyAdmin
 from channels_app.console.stepping_up import ask_for_factor, factor_is_fresh
+from channels_app.console.words import clock
 from channels_app.models import AuditEntry, Environment
 from orders.admin.order_filters import BooksFilter
 from orders.exporting import approving
-from orders.exporting.asking import Export, make_export
+from orders.exporting.asking import Export, make_export, period_of
 from orders.exporting.files import stream
 from orders.exporting.profiles import Format, Profile
 from orders.exporting.reports import REPORTS, Report
@@ -127,6 +128,7 @@ class _Asked:
     environment: Environment
     counted: int  # one more than may stream at most
     filters: Sequence[str]
+    period: tuple[datetime | None, datetime | None]
 
     @property
     def is_small(self) -> bool:
@@ -163,7 +165,7 @@ class Exporting(ReadOnlyAdmin[_M]):
             listed = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
             return HttpResponseRedirect(self._list_address())
-        asked = _asked(request, listed)
+        asked = _asked(request, listed, self.reports[0])
         form = ExportForm(
             request.POST if request.method == "POST" else None,
             reports=self.reports,
@@ -174,15 +176,18 @@ class Exporting(ReadOnlyAdmin[_M]):
         if request.method == "POST" and form.is_valid():
             if form.cleaned_data.get("personal") and not factor_is_fresh(request):
                 return ask_for_factor(request, self.admin_site)
-            answer = _export(request, asked, form, in_chinese=self._filters_in_chinese(request))
+            answer = _export(request, asked, form, words=self._filters_in_words(request))
             if answer is not None:
                 return answer
         return self._ask(request, asked, form)
 
-    def _filters_in_chinese(self, request: HttpRequest) -> list[str]:
-        """For the file: its readers are finance staff, whoever downloads it. Filters speak as they were made."""
-        with translation.override("zh-hans"):
-            return filters_in_words(self.get_changelist_instance(request))
+    def _filters_in_words(self, request: HttpRequest) -> dict[str, list[str]]:
+        """By language: the file is for finance staff, the job page for anybody. Filters speak as they were made."""
+        words = {}
+        for language, _name in settings.LANGUAGES:
+            with translation.override(language):
+                words[language] = filters_in_words(self.get_changelist_instance(request))
+        return words
 
     def _list_address(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
@@ -198,6 +203,7 @@ class Exporting(ReadOnlyAdmin[_M]):
                 "lead": _sentence(asked),
                 "form": form,
                 "filters": asked.filters,
+                "period": _period_in_words(asked.period),
                 "environment": asked.environment,
                 "kept_days": settings.EXPORTS_KEPT_DAYS,
                 "back": f"{self._list_address()}?{request.GET.urlencode()}",
@@ -205,7 +211,7 @@ class Exporting(ReadOnlyAdmin[_M]):
         )
 
 
-def _asked(request: HttpRequest, listed: Any) -> _Asked:
+def _asked(request: HttpRequest, listed: Any, report: Report) -> _Asked:
     """What a list shows now, without the bounds of its pages."""
     pair = next((spec.pair() for spec in listed.filter_specs if isinstance(spec, BooksFilter)), None)
     environment = Environment(pair[1]) if pair else bearings_of(request).environment
@@ -215,7 +221,17 @@ def _asked(request: HttpRequest, listed: Any) -> _Asked:
         environment=environment,
         counted=rows.order_by("-pk")[: settings.EXPORTS_STREAMED_ROWS + 1].count(),
         filters=filters_in_words(listed),
+        period=period_of(rows, report),
     )
+
+
+def _period_in_words(period: tuple[datetime | None, datetime | None]) -> str:
+    """From when up to when, on the business clock."""
+    since, until = period
+    return _("From %(since)s up to %(until)s.") % {
+        "since": clock(since) if since else _("the beginning"),
+        "until": clock(until) if until else _("now"),
+    }
 
 
 def _sentence(asked: _Asked) -> str:
@@ -245,7 +261,7 @@ def _games_offered(request: HttpRequest, listed: Any) -> list[tuple[str, str]]:
 
 
 def _export(
-    request: HttpRequest, asked: _Asked, form: forms.Form, *, in_chinese: Sequence[str]
+    request: HttpRequest, asked: _Asked, form: forms.Form, *, words: Mapping[str, Sequence[str]]
 ) -> HttpResponseBase | None:
     """The answer to a valid form; None (and an error in the form) when the hour's exports are used up."""
     given = form.cleaned_data
@@ -260,7 +276,7 @@ def _export(
         profile=profile,
         format=kind,
         personal=bool(given.get("personal")),
-        filters=in_chinese,
+        filters=words["zh-hans"],
         now=timezone.now(),
     )
     if export.personal and settings.FOUR_EYES:
@@ -271,7 +287,11 @@ def _export(
             limit = settings.EXPORTS_PER_PERSON_PER_HOUR
             form.add_error(None, _("You have exported %(limit)s times within an hour; try later.") % {"limit": limit})
             return None
-        job = None if streamed else queue_export(export, title=export.file_name, game=game, by=_name(request))
+        job = (
+            None
+            if streamed
+            else queue_export(export, title=export.file_name, game=game, by=_name(request), words=words)
+        )
         _write_down(request, export, asked, reason=given.get("reason", ""), job=job)
     if job is not None:
         return HttpResponseRedirect(reverse("admin:orders_job_change", args=(job.pk,)))

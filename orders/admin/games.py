@@ -19,7 +19,10 @@ from channels_app.proposals import Asked
 from orders.authentication import forget_keys, new_api_key
 from orders.checkout.links import check_return_url, check_support_url
 from orders.models import ApiKey, Game, Scope
-from orders.revenue.rebuilding import rebuild_revenue
+from orders.revenue.rebuilding import is_quick, rebuild_revenue
+
+# What decides to which day an order belongs.
+CLOCK = frozenset({"time_zone", "day_turns_at_hour"})
 
 
 class GameForm(forms.ModelForm[Game]):
@@ -46,6 +49,17 @@ class GameForm(forms.ModelForm[Game]):
         if name not in available_timezones():
             raise ValidationError(_("There is no such time zone; write it like Asia/Shanghai."))
         return name
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse another clock where making the sums of revenue anew would take longer than a page may."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.instance.pk and CLOCK & set(self.changed_data) and not is_quick(self.instance):
+            raise ValidationError(
+                _("This game has so many orders that its revenue takes minutes to be added up by another clock. "
+                  "Use `manage.py rebuild_revenue %(code)s --time-zone … --day-turns-at …`."),
+                params={"code": self.instance.code},
+            )  # fmt: skip
+        return cleaned
 
     def clean_return_url(self) -> str:
         """Refuse what would not lead into the game: a button of ours goes there."""
@@ -129,7 +143,7 @@ class GameAdmin(ConsoleAdmin[Game]):
     def save_model(self, request: HttpRequest, obj: Game, form: Any, change: bool) -> None:  # noqa: FBT001
         """Another clock means other business days: the sums of revenue are made anew, in the same transaction."""
         super().save_model(request, obj, form, change)
-        if change and {"time_zone", "day_turns_at_hour"} & set(form.changed_data):
+        if change and CLOCK & set(form.changed_data):
             rebuild_revenue(obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Game | None = None) -> tuple[str, ...]:

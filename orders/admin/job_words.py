@@ -1,9 +1,10 @@
 """A job in a few words: its state as a mark, how far it has come, where it stands."""
 
+from datetime import datetime
+
 from django.utils.translation import gettext as _
 
-from channels_app.console.cells import when
-from channels_app.console.words import mark
+from channels_app.console.words import clock, mark
 from orders.jobs import problem_in_words
 from orders.models import Job, JobState
 
@@ -32,7 +33,7 @@ def sentence(job: Job) -> str:
     """Where a job stands, in one sentence."""
     match JobState(job.state):
         case JobState.QUEUED if job.problem:
-            return _("It did not work and is tried again at %(at)s.") % {"at": when(job.leased_until)}
+            return _("It did not work and is tried again at %(at)s.") % {"at": _at(job.leased_until)}
         case JobState.QUEUED:
             return _("It waits for a worker; it begins within seconds when one is free.")
         case JobState.RUNNING if job.total is None:
@@ -40,6 +41,10 @@ def sentence(job: Job) -> str:
         case JobState.RUNNING:
             return _("%(how_far)s rows so far. You may close this page, it goes on.") % {"how_far": how_far(job)}
         case JobState.DONE:
-            return _("Done at %(at)s: %(done)s rows.") % {"at": when(job.finished_at), "done": f"{job.done:,}"}
+            return _("Done at %(at)s: %(done)s rows.") % {"at": _at(job.finished_at), "done": f"{job.done:,}"}
         case _:
             return problem_in_words(job)
+
+
+def _at(moment: datetime | None) -> str:
+    return clock(moment) if moment else ""

@@ -7,8 +7,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from channels_app.console import audit
 from channels_app.console.cells import when
@@ -84,7 +84,11 @@ class JobAdmin(ReadOnlyAdmin[Job]):
     list_display_links = None
     list_filter = (PeriodFilter, JobStateFilter, JobKindFilter)
     list_empty = gettext_lazy("Nothing long was asked for in this period.")
-    fields = ("standing", "kind", "requested_by", "created_at", "started_at", "finished_at", "tries", "game", "where")
+    fields = (
+        ("standing", "kind", "requested_by", "tries"),
+        ("created_at", "started_at", "finished_at"),
+        ("game", "where"),
+    )
     panels: ClassVar[Panels] = (history,)
     acts = (CANCEL, AGAIN)
 
@@ -130,10 +134,11 @@ class JobAdmin(ReadOnlyAdmin[Job]):
             if job.kind == JobKind.BULK:
                 return HttpResponseRedirect(reverse("admin:orders_order_bulk_result", args=(job.pk,)))
             context |= {
+                "title": job.title,
                 "job": job,
                 "unfinished": job.state in UNFINISHED,
                 "sentence": sentence(job),
-                "filters": job.asked.get("filters", []),
+                "filters": job.asked.get("words", {}).get(get_language(), job.asked.get("filters", [])),
                 "personal": bool(job.asked.get("personal")),
                 "lines": file_lines(request.user, list(job.files.select_related("job").order_by("part"))),
             }

@@ -21,7 +21,7 @@ from channels_app.console.words import copyable, link, number
 from channels_app.models import Environment
 from orders import narrating
 from orders.admin import order_panels
-from orders.admin.asking import ASK, to_be_asked
+from orders.admin.asking import ASK, worth_asking
 from orders.admin.order_acts import (
     ADD_NOTE,
     HAND_OVER,
@@ -172,7 +172,7 @@ class OrderPage(ReadOnlyAdmin[Order]):
 
 def _ask_label(facts: Facts) -> object:
     """Whom it asks, by name, where there is one to ask."""
-    asked = to_be_asked(facts.attempts)
+    asked = worth_asking(facts.attempts)
     names = {prose.provider(attempt.account.provider) for attempt in asked}
     return _("Ask %(provider)s now") % {"provider": names.pop()} if len(names) == 1 else ASK.label
 

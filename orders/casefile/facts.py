@@ -4,7 +4,7 @@ Everything here is data; `gather` alone reads. The floor above (whoever delivers
 `FloorAbove`, which it registers; without one nothing is known of deliveries.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -136,7 +136,7 @@ def gather(order: Order, *, now: datetime) -> Facts:
     )
 
 
-def notifications_about(attempts: Sequence[PaymentAttempt]) -> list[Notification]:
+def notifications_about(attempts: Iterable[PaymentAttempt]) -> list[Notification]:
     """What providers said about these attempts. (The exclusion names the partial index.)"""
     numbers = [attempt.attempt_no for attempt in attempts]
     about = Notification.objects.filter(attempt_no__in=numbers).exclude(attempt_no="")

@@ -20,8 +20,8 @@ class Tone(StrEnum):
 class Moment:
     """Something that happened, or is going to (`future`).
 
-    Moments in a row with the same `repeats` are one line, worded by `folded` with their number; then `until` is when
-    the last of them was. `raw` is what a program wrote, folded away on the page.
+    Moments with the same `repeats`, and nothing but repeats between them, are one line, worded by `folded` with their
+    number; then `until` is when the last of them was. `raw` is what a program wrote, folded away on the page.
     """
 
     at: datetime
@@ -36,13 +36,21 @@ class Moment:
 
 
 def fold(moments: Iterable[Moment]) -> list[Moment]:
-    """In order of time, with repeats folded into one line each."""
+    """In order of time, with repeats folded into one line each.
+
+    Repeats of different things may alternate; each still is one line, until something else happens.
+    """
     lines: list[list[Moment]] = []
+    repeating: dict[str, list[Moment]] = {}
     for moment in sorted(moments, key=lambda moment: (moment.future, moment.at)):
-        if lines and moment.repeats and lines[-1][0].repeats == moment.repeats:
-            lines[-1].append(moment)
-        else:
-            lines.append([moment])
+        if not moment.repeats:
+            repeating.clear()
+        elif moment.repeats in repeating:
+            repeating[moment.repeats].append(moment)
+            continue
+        lines.append([moment])
+        if moment.repeats:
+            repeating[moment.repeats] = lines[-1]
     return [_one(line) for line in lines]
 
 

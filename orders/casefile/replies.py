@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from channels_app.models import Environment
 from orders.casefile import prose
 from orders.casefile.facts import Facts
-from orders.casefile.verdict import Kind, case_of, decided_case, kind_of, payment_behind
+from orders.casefile.kinds import Kind, case_of, kind_of
+from orders.casefile.wording import decided_case, payment_behind
 from orders.cases import Decision, answer_by
 from orders.models import CaseKind, DeliveryState, Payment
 

@@ -149,10 +149,11 @@ def make_export(
 
 def period_of(rows: QuerySet[Any], report: Report) -> tuple[datetime | None, datetime | None]:
     """From and up to which moment the rows are bounded, by the first of the report's times that bounds them."""
+    conditions: Sequence[Any] = rows.query.where.children
     for name in report.dated:
         bounds = [
             (condition.lookup_name, condition.rhs)
-            for condition in rows.query.where.children
+            for condition in conditions
             if getattr(getattr(getattr(condition, "lhs", None), "target", None), "name", "") == name
             and isinstance(condition.rhs, datetime)
         ]

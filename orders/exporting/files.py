@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,9 +39,10 @@ def stream(export: Export) -> Iterator[bytes]:
     with snapshot() as raw:
         totals = totals_of(raw, export) if export.profile == Profile.FINANCE else None
         count = 0
-        for rows, block in copied(raw, export, per_part=_NO_LIMIT):
-            count += rows
-            yield block
+        with closing(copied(raw, export, per_part=_NO_LIMIT)) as blocks:
+            for rows, block in blocks:
+                count += rows
+                yield block
     if totals is not None:
         _check(count, totals)
         yield foot(export, totals, part=1, parts=1, rows=count)
@@ -54,28 +57,33 @@ def write_parts(
     with snapshot() as raw:
         totals = totals_of(raw, export)
         parts = max(1, -(-totals.rows // per_part))
-        blocks = copied(raw, export, per_part=per_part)
         done = 0
-        for part in range(1, parts + 1):
-            path = folder / f"{part}.csv"
-            with path.open("wb") as out:
-                rows = _write_part(
-                    out,
-                    export,
-                    blocks,
-                    at_most=min(per_part, totals.rows - done),
-                    totals=totals,
-                    place=(part, parts),
-                    report=lambda n, before=done: progress(before + n, totals.rows),
-                )
-            done += rows
-            drafts.append((path, rows))
-        if next(blocks, None) is not None:
-            raise RowsDiffer
+        with closing(copied(raw, export, per_part=per_part)) as blocks:
+            for part in range(1, parts + 1):
+                path = folder / f"{part}.csv"
+                with path.open("wb") as out:
+                    rows = _write_part(
+                        out,
+                        export,
+                        blocks,
+                        at_most=min(per_part, totals.rows - done),
+                        totals=totals,
+                        place=(part, parts),
+                        report=partial(_report, progress, done, totals.rows),
+                    )
+                done += rows
+                drafts.append((path, rows))
+            if next(blocks, None) is not None:
+                raise RowsDiffer
+    still_there = partial(progress, done, totals.rows)
     return [
-        _finished(export, path, rows, export.part_name(part, parts), progress=lambda: progress(done, totals.rows))
+        _finished(export, path, rows, export.part_name(part, parts), progress=still_there)
         for part, (path, rows) in enumerate(drafts, start=1)
-    ]  # fmt: skip
+    ]
+
+
+def _report(progress: Callable[[int, int | None], None], before: int, total: int, rows: int) -> None:
+    progress(before + rows, total)
 
 
 def _write_part(

@@ -153,7 +153,7 @@ def _order_columns() -> list[tuple[Column, Cell, Cell]]:
 ORDERS = register(
     Report(
         code="orders",
-        title=_("orders"),
+        title=_("orders with their refunds"),
         heading="订单",
         model=Order,
         permission="orders.view_order",
@@ -198,7 +198,7 @@ ORDERS = register(
 REFUNDS = register(
     Report(
         code="refunds",
-        title=_("refunds"),
+        title=_("refunds alone"),
         heading="退款",
         model=Order,
         permission="orders.view_order",

@@ -6,7 +6,7 @@ Files lie in the storage "exports", never under a public address. Each has its S
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,11 +47,13 @@ def storage() -> Storage:
     return storages["exports"]
 
 
-def queue_export(export: Export, *, title: str, game: Game | None, by: str) -> Job:
-    """Have the worker make the files of an export."""
+def queue_export(
+    export: Export, *, title: str, game: Game | None, by: str, words: Mapping[str, Sequence[str]] | None = None
+) -> Job:
+    """Have the worker make the files of an export. `words`: its filters by language, for whoever looks at the job."""
     return request_job(
         kind=JobKind.EXPORT,
-        asked=export.to_document(),
+        asked={**export.to_document(), "words": {language: list(some) for language, some in (words or {}).items()}},
         title=title,
         game=game,
         environment=Environment(export.environment),

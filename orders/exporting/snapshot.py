@@ -4,7 +4,7 @@ A connection of its own, because an export runs long: the thread's own stays fre
 can be written by accident. A reader that goes away closes it, and PostgreSQL stops.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +83,7 @@ def _select(section: Section, export: Export, rows: str) -> str:
     return f"SELECT {cells} FROM {section.source.format(rows=rows)} ORDER BY {section.order}"  # noqa: S608  # as above
 
 
-def copied(raw: psycopg.Connection[Any], export: Export, *, per_part: int) -> Iterator[tuple[int, bytes]]:
+def copied(raw: psycopg.Connection[Any], export: Export, *, per_part: int) -> Generator[tuple[int, bytes], None, None]:
     """The lines of all sections in blocks: (lines in it, bytes). No block reaches over the end of a part.
 
     PostgreSQL has written each line as it stands in the file; nothing here looks into one, but into those of a block

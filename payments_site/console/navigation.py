@@ -82,7 +82,7 @@ def navigation(request: HttpRequest, site: AdminSite, apps: list[dict[str, Any]]
 def _grouped(request: HttpRequest, site: AdminSite, apps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     models = {f"{app['app_label']}.{model['object_name'].lower()}": model for app in apps for model in app["models"]}
     waiting = _waiting(request, models)
-    groups = []
+    groups: list[dict[str, Any]] = []
     for group in GROUPS:
         pages = [page for page in (_page(request, site, one, models, waiting) for one in group.pages) if page]
         groups.append({"name": group.name, "app_label": group.code, "models": pages})

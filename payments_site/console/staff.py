@@ -29,7 +29,7 @@ from payments_site.people.roles import GRID, Role, role_label
 from payments_site.people.sessions import end_all, open_sessions
 
 
-class RoleChoice(forms.ModelMultipleChoiceField):
+class RoleChoice(forms.ModelMultipleChoiceField[Group]):
     """Roles by their names in words."""
 
     def label_from_instance(self, group: Any) -> str:
@@ -37,7 +37,7 @@ class RoleChoice(forms.ModelMultipleChoiceField):
         return role_label(group.name)
 
 
-class GameChoice(forms.ModelMultipleChoiceField):
+class GameChoice(forms.ModelMultipleChoiceField[Game]):
     """Games by their names."""
 
     def label_from_instance(self, game: Any) -> str:
@@ -70,6 +70,8 @@ class PersonForm(ReasonedForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """With the games the person works for now."""
         super().__init__(*args, **kwargs)
+        if "is_active" in self.fields:
+            self.fields["is_active"].label, self.fields["is_active"].help_text = _("may log in"), ""
         if self.instance.pk and "limited_to" in self.fields:
             self.fields["limited_to"].initial = list(
                 GameStaff.objects.filter(user=self.instance).values_list("game_id", flat=True)
@@ -301,7 +303,8 @@ class RoleAdmin(ReadOnlyAdmin[Group]):
 
 def put_on(site: admin.AdminSite) -> None:
     """Instead of the pages that Django brings for people and groups."""
-    for model, page in ((User, PersonAdmin), (Group, RoleAdmin)):
+    for model in (User, Group):
         if site.is_registered(model):
             site.unregister(model)
-        site.register(model, page)
+    site.register(User, PersonAdmin)
+    site.register(Group, RoleAdmin)

@@ -16,11 +16,11 @@ _TABLES = ", ".join(f"('{table}')" for table in _WATCHED)
 _OPERATIONS = ", ".join(f"('{name}', {bit})" for name, bit in _EVENTS.items())
 
 _UNWATCHED = (
-    f"SELECT watched.name || ' ' || operation.name FROM (VALUES {_TABLES}) AS watched (name)"
+    f"SELECT watched.name || ' ' || operation.name FROM (VALUES {_TABLES}) AS watched (name)"  # noqa: S608  # our own names above
     f" CROSS JOIN (VALUES {_OPERATIONS}) AS operation (name, bit)"
     " WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
     " WHERE t.tgrelid = watched.name::regclass AND t.tgenabled <> 'D' AND (t.tgtype & operation.bit) <> 0"
-    " AND p.prosrc LIKE '%channels_app_write_down(%')"  # noqa: S608  # our own names above
+    " AND p.prosrc LIKE '%channels_app_write_down(%')"
 )
 INVARIANTS = (
     Invariant(

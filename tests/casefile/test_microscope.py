@@ -11,7 +11,7 @@ from channels_app.accounts import forget_accounts, save_account
 from channels_app.models import AuditEntry, Notification, Verdict
 from orders.models import Order, Payment
 from tests import keys
-from tests.casefile.test_page import act, read
+from tests.casefile.test_page import act, read, whose
 from tests.console.conftest import SIGNATURE, page_of
 from tests.providers.wechat_side import CERTIFICATE_SERIAL, by_certificate, envelope, signed, transaction
 
@@ -190,7 +190,7 @@ class TestRawMessages:
         assert SIGNATURE[:8] + "…" in text
         assert SIGNATURE not in text
         entry = AuditEntry.objects.get(subject_id=str(row.pk), detail__act="raw")
-        assert (entry.actor, entry.reason) == ("staff0", self.WHY["reason"])
+        assert (entry.actor, entry.reason) == (whose(browser), self.WHY["reason"])
 
     def test_stay_closed_for_everybody_else(self, busy_shop, staff):
         row = Notification.objects.get(attempt_no=busy_shop.bought.order_no)

@@ -8,9 +8,10 @@ from django.utils import timezone, translation
 
 from orders.casefile import replies
 from orders.casefile.facts import DeliveryFacts, Receiver
-from orders.casefile.moments import Tone
+from orders.casefile.kinds import Kind, kind_of
+from orders.casefile.moments import Moment, Tone, fold
 from orders.casefile.replies import reply_to
-from orders.casefile.verdict import ACTS, TONES, Kind, judge, kind_of
+from orders.casefile.verdict import ACTS, TONES, judge
 from orders.cases import LIMIT_HOURS, QUEUES, Decision
 from orders.models import CaseKind, DeliveryState, OrderState
 from tests.casefile.made_up import DELIVERIES, NOW, attempt, case, every_combination, facts, order, payment
@@ -69,6 +70,21 @@ class TestEveryState:
                 for text in (verdict.headline, verdict.sentence):
                     assert CHINESE.search(text)
                     assert not re.search(r"\b(the|and|was|with|is)\b", text), text
+
+
+class TestRepeats:
+    """What happens over and over is one line, even when two things alternate."""
+
+    def moment(self, seconds, repeats=""):
+        return Moment(
+            at=NOW + timedelta(seconds=seconds), words="once", repeats=repeats, folded=lambda count: f"{count} times"
+        )  # fmt: skip
+
+    def test_alternating_repeats_are_a_line_each_until_something_else_happens(self):
+        happened = [self.moment(0), *(self.moment(1 + n, "ab"[n % 2]) for n in range(6)), self.moment(9)]
+        lines = fold([*happened, self.moment(10, "a")])
+        assert [line.words for line in lines] == ["once", "3 times", "3 times", "once", "once"]
+        assert lines[1].until == NOW + timedelta(seconds=5)
 
 
 class TestReplies:

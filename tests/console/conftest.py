@@ -7,7 +7,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from channels_app import inbox
+from channels_app import inbox, proposals
+from channels_app.auditing import seal_entries
 from channels_app.inbox import Judgement
 from channels_app.models import Notification, RefusedTally, Verdict
 from channels_app.money import Money
@@ -130,6 +131,11 @@ def busy_shop(shop, api_key) -> Shop:
     )  # fmt: skip
     shop.api_key = api_key
     shop.key = ApiKey.objects.get()
+    proposals.propose(
+        kind="product", subject="gems60", payload={}, summary=[["name", "60 gems", "Sixty gems"]], reason="a better name",
+        by=User.objects.create_user("asker"), now=timezone.now(),
+    )  # fmt: skip
+    seal_entries()
     return shop
 
 
@@ -139,7 +145,7 @@ def staff(client):
 
     def log_in(*permissions: str, language="en", superuser=False):
         user = User.objects.create_user(
-            f"staff{User.objects.count()}", password=PASSWORD, is_staff=True, is_superuser=superuser
+            f"staff{User.objects.filter(username__startswith='staff').count()}", password=PASSWORD, is_staff=True, is_superuser=superuser
         )
         for permission in permissions:
             app, _dot, codename = permission.partition(".")

@@ -107,4 +107,4 @@ class TestClock:
         text = staff("orders.view_order", "orders.list_orders").get(list_of(type(busy_shop.bought))).content.decode()
         made = busy_shop.bought.created_at.astimezone(ZoneInfo("Asia/Shanghai"))
         assert f"{made:%Y-%m-%d %H:%M:%S}" in text
-        assert "Asia/Shanghai, UTC+0800" in text
+        assert "Beijing time UTC+8" in text

@@ -1,10 +1,8 @@
 """Pages with acts of their own: accounts, game servers, messages to them; and the first page."""
 
-from django.urls import reverse
 
 from channels_app.models import AccountState, MerchantAccount
 from fulfillment.models import EndpointState, WebhookEndpoint, WebhookMessage
-from orders.models import Order
 from tests.console.conftest import page_of
 
 
@@ -66,36 +64,3 @@ class TestWebhooks:
         assert message.next_attempt_at <= timezone.now()
         assert (message.state, message.attempts, message.event.body) == ("waiting", 0, body)
         assert WebhookMessage.objects.filter(next_attempt_at=later).count() == WebhookMessage.objects.count() - 1
-
-
-class TestHome:
-    """The first page says what needs a person, whether goods and game servers keep up, and how today is going."""
-
-    def test_names_cases_troubled_servers_and_todays_figures_apart_by_environment(self, busy_shop, staff):
-        browser = staff(
-            "orders.view_case", "orders.view_order", "orders.export_orders", "fulfillment.view_delivery",
-            "fulfillment.view_webhookendpoint",
-        )  # fmt: skip
-        text = browser.get("/admin/").content.decode()
-        assert "Nothing in production waits for a person." in text
-        assert "amount or currency differs" in text
-        assert "0.01 CNY" in text
-        assert "HTTP 503" in text
-        production, sandbox = text.index("Today, production"), text.index("Today, sandbox: not real money")
-        assert "No order yet today." in text[production:sandbox]
-        assert "6.00 CNY" in text[sandbox:]
-        assert "Asia/Shanghai" in text
-
-    def test_keeps_turnover_from_those_who_only_help_players(self, busy_shop, staff):
-        text = staff("orders.view_case", "orders.view_order").get("/admin/").content.decode()
-        assert "Needs a person" in text
-        assert "Today, production" not in text
-
-    def test_its_links_lead_to_the_lists(self, busy_shop, staff):
-        browser = staff("orders.view_case", "orders.view_order", "orders.export_orders")
-        answer = browser.get(reverse("admin:orders_case_changelist") + "?status=amount_differs")
-        assert answer.context["cl"].result_count == 1
-        books = f"{busy_shop.game.pk}.sandbox"
-        answer = browser.get(reverse("admin:orders_order_changelist") + f"?books={books}&period=today")
-        assert answer.context["cl"].result_count == 2
-        assert Order.objects.count() == 2

@@ -194,6 +194,41 @@ class TestFigures:
         assert "No game yet" in words_of(staff(superuser=True).get("/admin/"))
 
 
+class TestLinks:
+    """A figure leads to the rows it counts."""
+
+    @pytest.fixture
+    def page(self, game, counter, staff, production):
+        now = timezone.now()
+        for channel in ("official", "official", "huawei"):
+            counter.sell(now - timedelta(seconds=9), channel=channel)
+        counter.order(now - timedelta(seconds=8))
+        counter.sell(now - timedelta(days=3))
+        open_case(CaseKind.SECOND_PAYMENT, game=game)
+        open_case(CaseKind.AMOUNT_DIFFERS, game=game)
+        self.browser = production(staff(superuser=True))
+        return self.browser.get("/admin/").context["home"]
+
+    def rows(self, address):
+        return len(self.browser.get(address).context["cl"].result_list)
+
+    def test_of_today_to_the_orders_of_today(self, page):
+        found = {line.name: (line.now, self.rows(line.address)) for line in page.today.lines if line.address}
+        assert found == {
+            "Received": ("¥18.00", 3), "Orders made": ("4", 4), "Paid orders": ("3", 3), "Refunds": ("¥0.00", 0),
+        }  # fmt: skip
+
+    def test_of_a_channel_to_its_orders(self, page):
+        assert [(row.orders, self.rows(row.address)) for row in page.shares.rows] == [("2", 2), ("1", 1)]
+
+    def test_of_cases_to_the_cases(self, page):
+        assert [self.rows(row.address) for row in page.queue.people] == [1, 1]
+        assert self.rows(page.queue.all_address) == 2
+
+    def test_of_goods_on_their_way_to_the_list(self, page):
+        assert [self.browser.get(row.address).status_code for row in page.queue.system] == [200]
+
+
 class TestSpeed:
     """From payment to goods, and what has not arrived."""
 

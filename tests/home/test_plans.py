@@ -3,19 +3,27 @@
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import Max
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from orders.models import OrderEvent, RevenueCursor
 from tests.console.conftest import PASSWORD
 from tests.lists import crowd
 from tests.lists.test_plans import BIG, scans
+
+# Without a test that says so no test database is made, and the crowd would be built in the developer's own.
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(scope="module")
 def shop(django_db_setup, django_db_blocker):
     """The crowded shop, for all tests of this module."""
     with django_db_blocker.unblock(), transaction.atomic():
-        yield crowd.build()
+        crowded = crowd.build()
+        newest = OrderEvent.objects.aggregate(newest=Max("pk"))["newest"]
+        RevenueCursor.objects.update_or_create(pk=1, defaults={"folded_to": newest, "seen_to": newest})
+        yield crowded
         transaction.set_rollback(True)
 
 

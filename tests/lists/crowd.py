@@ -110,10 +110,10 @@ def _in_order_of_time() -> None:
         )
         cursor.execute("SELECT min(id), max(id) FROM orders_order")
         _low, high = cursor.fetchone()
+        cursor.execute("UPDATE orders_order o SET id = %s + t.place FROM in_time t WHERE o.id = t.id", [high + ORDERS])
         cursor.execute(
-            "UPDATE orders_order o SET id = %s + t.place FROM in_time t WHERE o.id = t.id", [high + ORDERS]
+            "SELECT setval(pg_get_serial_sequence('orders_order', 'id'), (SELECT max(id) FROM orders_order))"
         )
-        cursor.execute("SELECT setval(pg_get_serial_sequence('orders_order', 'id'), (SELECT max(id) FROM orders_order))")
 
 
 _OF_ORDERS = (
@@ -148,7 +148,9 @@ def _around_orders(shop: Shop, cursor) -> None:
     )  # fmt: skip
     copy_rows(bought.events.order_by("pk").first(), _OF_ORDERS, order_id="o.id", at=made)
     player = Player.objects.get(uid="template")
-    copy_rows(player, "(SELECT generate_series(0, 11999) n) s", uid="'uid' || n", created_at=_AT.replace("n *", "n * 2 *"))
+    copy_rows(
+        player, "(SELECT generate_series(0, 11999) n) s", uid="'uid' || n", created_at=_AT.replace("n *", "n * 2 *")
+    )
     player_of = "(SELECT p.id FROM fulfillment_player p WHERE p.uid = o.uid AND p.game_id = o.game_id)"
     delivery = Delivery.objects.get(player=player)
     entry = LedgerEntry.objects.filter(player=player).first()
@@ -158,7 +160,9 @@ def _around_orders(shop: Shop, cursor) -> None:
         delivered_at="o.delivered_at",
     )  # fmt: skip
     copy_rows(entry, _OF_PAID, player_id=player_of, delivery_id="NULL", order_no="o.order_no", at="o.settled_at")
-    copy_rows(Balance.objects.first(), "(SELECT id FROM fulfillment_player p WHERE uid LIKE 'uid%%') p", player_id="p.id")
+    copy_rows(
+        Balance.objects.first(), "(SELECT id FROM fulfillment_player p WHERE uid LIKE 'uid%%') p", player_id="p.id"
+    )
     event = GameEvent.objects.order_by("pk").first()
     copy_rows(event, _OF_PAID, event_id="'evt_crowd' || o.n", order_no="o.order_no", created_at="o.settled_at")
     message = WebhookMessage.objects.order_by("pk").first()

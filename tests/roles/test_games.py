@@ -102,14 +102,16 @@ class TestStaffOfOneGame:
 
     def test_searches_find_nothing_of_others(self, busy_shop, other_shop, person):
         limited, free = person("admin", games=[busy_shop.game]), person("admin")
-        terms = (other_shop.bought.order_no, other_shop.bought.transaction_id, "stranger", "gold")
         found = 0
         for model in OF_GAME:
-            for term in terms:
-                text = limited.get(f"{list_of(model)}?q={term}").content.decode()
-                assert [row for row in rows(model, other_shop.game) if page_of(row) in text] == [], (model, term)
-                text = free.get(f"{list_of(model)}?q={term}").content.decode()
-                found += any(page_of(row) in text for row in rows(model, other_shop.game))
+            term = {Product: "gems60", Item: "gold", Player: "stranger", Balance: "stranger"}.get(
+                model, other_shop.bought.order_no
+            )
+            for who in (limited, free):
+                text = who.get(f"{list_of(model)}?q={term}").content.decode()
+                seen = [row for row in rows(model, other_shop.game) if page_of(row) in text]
+                assert seen == [] or who is free, (model, term)
+                found += bool(seen)
         assert found >= 10  # the same searches do find them for somebody who works for all games
 
     def test_acts_on_others_do_nothing(self, busy_shop, other_shop, person):

@@ -30,6 +30,7 @@ COUNTED_AT_MOST = 1_000
 _JOB_STANDS_AFTER = timedelta(minutes=15)
 _FAILED_WITHIN = timedelta(days=1)
 _NEWEST_JOBS = 200
+_NEWEST_CASES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def address_of(name: str, query: str = "") -> str:
     return f"{address}?{query}" if query else address
 
 
-def _case_rows(scope: Scope) -> list[dict[str, Any]]:
+def _case_rows(scope: Scope) -> list[Any]:
     return list(
         open_cases(scope)
         .values("kind", "currency")
@@ -161,7 +162,7 @@ def _case_rows(scope: Scope) -> list[dict[str, Any]]:
     )
 
 
-def _cases(rows: list[dict[str, Any]], now: datetime) -> tuple[list[Waiting], list[str]]:
+def _cases(rows: list[Any], now: datetime) -> tuple[list[Waiting], list[str]]:
     shown, idle = [], []
     for kind, duty in DUTIES.items():
         of_kind = [row for row in rows if row["kind"] == kind]
@@ -184,7 +185,7 @@ def _waiting(duty: Duty, count: int, sums: str, oldest: datetime | None, address
         money=sums,
         oldest=age(now - oldest) if oldest else "",
         limit=limit_words(limit),
-        late=bool(oldest) and now - oldest > limit,
+        late=oldest is not None and now - oldest > limit,
         owner=str(duty.owner),
         verb=str(duty.verb),
         address=address,
@@ -230,6 +231,8 @@ def _on_their_way(undelivered: Undelivered, now: datetime) -> Waiting:
 
 
 def _last_closed(scope: Scope) -> datetime | None:
-    newest = Case.objects.filter(environment=scope.environment).order_by("-pk")[:50]
-    closed = [case.closed_at for case in newest if case.closed_at and (case.game_id in (None, *scope.game_ids))]
+    """When the last of the newest cases was closed. Filtered here: the newest by key are read, whatever they are."""
+    newest = Case.objects.order_by("-pk").values_list("closed_at", "environment", "game")[:_NEWEST_CASES]
+    games = {*scope.game_ids, *([None] if scope.sees_all_games else [])}
+    closed = (at for at, environment, game in newest if at and environment == scope.environment and game in games)
     return max(closed, default=None)

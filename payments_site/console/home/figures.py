@@ -196,7 +196,7 @@ def _after_cut(scope: Scope, cut: datetime, until: Sequence[HourSum], currency: 
     begins = cut.replace(minute=0, second=0, microsecond=0)
     ends = begins + timedelta(hours=1)
     known = sum(row.paid for row in until if row.hour == hour)
-    rows: list[dict[str, Any]] = []
+    rows: list[Any] = []
     for reach in _REACHES:
         rows = list(_orders_around(scope, cut, begins, ends, currency, reach))
         if sum(row["paid_in_hour"] for row in rows) >= known:
@@ -214,7 +214,7 @@ def _after_cut(scope: Scope, cut: datetime, until: Sequence[HourSum], currency: 
 
 def _orders_around(
     scope: Scope, cut: datetime, begins: datetime, ends: datetime, currency: str, reach: timedelta
-) -> QuerySet[Order, dict[str, Any]]:
+) -> Any:
     """Orders made since `reach` before the hour, by channel and method: what of them came after the cut."""
     paid = Q(state=OrderState.PAID)
     after = paid & Q(paid_at__gte=cut, paid_at__lt=ends)

@@ -6,7 +6,7 @@ few payments behind it moves by itself. Every cell that is off names whose probl
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import sqrt
 from uuid import UUID
@@ -181,37 +181,40 @@ def _provider(
     paid = sum(paid for _began, _tried, paid in by_hour[-2:])
     usually = _pair(usual, provider)
     newest = max((one.newest for one in heard if one.newest), default=None)
-    common = {
-        "name": name,
-        "figure": percent(min(paid / attempts, 1)) if attempts else NOTHING,
-        "usual": _("usual %(rate)s") % {"rate": percent(min(usually[1] / usually[0], 1))}
-        if usually[0] >= _ENOUGH
-        else _("no usual rate yet"),
-        "trend": [min(paid / tried, 1) if tried else None for _began, tried, paid in by_hour[-_SPARK_HOURS:]],
-    }
-    failing = [one for one in heard if one.fail]
+    normal = Cell(
+        name=name,
+        tone="done",
+        state=_("Normal"),
+        figure=percent(min(paid / attempts, 1)) if attempts else NOTHING,
+        usual=_usually(usually),
+        last=_last(newest, now),
+        trend=[min(paid / tried, 1) if tried else None for _began, tried, paid in by_hour[-_SPARK_HOURS:]],
+    )
+    failing = [one.refused_since for one in heard if one.fail and one.refused_since]
     if failing:
-        since = min(one.refused_since for one in failing if one.refused_since)
-        return Cell(
-            **common, tone="decide", state=_("Signatures fail: our keys"), last=_since(since),
-            sentence=_("%(provider)s’s messages do not verify since %(time)s") % {"provider": name, "time": at(since)},
-        )  # fmt: skip
+        since = min(failing)
+        words = _("%(provider)s’s messages do not verify since %(time)s") % {"provider": name, "time": at(since)}
+        state = _("Signatures fail: our keys")
+        return replace(normal, tone="decide", state=state, last=_since(since), sentence=words)
     if any(one.cannot_reach_us for one in heard):
-        return Cell(
-            **common, tone="decide", state=_("Cannot reach us"), last=_last(newest, now),
-            sentence=_("%(provider)s’s messages do not reach us") % {"provider": name},
-        )  # fmt: skip
+        words = _("%(provider)s’s messages do not reach us") % {"provider": name}
+        return replace(normal, tone="decide", state=_("Cannot reach us"), sentence=words)
     if is_low((paid, attempts), (usually[1], usually[0])):
+        words = _("%(provider)s is below normal") % {"provider": name}
         since = _low_since(by_hour, usually)
-        return Cell(
-            **common, tone="working", state=_("Low: theirs"), last=_since(since),
-            sentence=_("%(provider)s is below normal") % {"provider": name},
-        )  # fmt: skip
+        return replace(normal, tone="working", state=_("Low: theirs"), last=_since(since), sentence=words)
     if not recent:
-        return Cell(**common, tone="quiet", state=_("Rate not known now"), last=_last(newest, now))
+        return replace(normal, tone="quiet", state=_("Rate not known now"))
     if not attempts:
-        return Cell(**common, tone="quiet", state=_("Nobody has paid lately"), last=_last(newest, now))
-    return Cell(**common, tone="done", state=_("Normal"), last=_last(newest, now))
+        return replace(normal, tone="quiet", state=_("Nobody has paid lately"))
+    return normal
+
+
+def _usually(usual: tuple[int, int]) -> str:
+    attempts, paid = usual
+    if attempts < _ENOUGH:
+        return _("no usual rate yet")
+    return _("usual %(rate)s") % {"rate": percent(min(paid / attempts, 1))}
 
 
 def _pair(counted: Counter[tuple[str, str]], provider: str) -> tuple[int, int]:
@@ -251,26 +254,31 @@ def game_servers(scope: Scope, *, now: datetime) -> Cell:
         )
     good, tried = _answers(scope)
     success = max((one.last_success_at for one in endpoints if one.last_success_at), default=None)
-    common = {
-        "name": name,
-        "figure": percent(good / tried) if tried else NOTHING,
-        "usual": ngettext("of the last %(count)d message", "of the last %(count)d messages", tried) % {"count": tried},
-    }
+    normal = Cell(
+        name=name,
+        tone="done",
+        state=_("Normal"),
+        figure=percent(good / tried) if tried else NOTHING,
+        usual=ngettext("of the last %(count)d message", "of the last %(count)d messages", tried) % {"count": tried},
+        last=_last(success, now, what=_("answered %(age)s ago")),
+    )
     off = [one for one in endpoints if one.state != EndpointState.ACTIVE]
     if off:
         paused = off[0].state == EndpointState.PAUSED
         state = _("%(game)s is paused") if paused else _("%(game)s switched itself off")
         words = state % {"game": off[0].game.name}
-        return Cell(**common, tone="decide", state=words, last=_last(success, now), sentence=words)
+        return replace(normal, tone="decide", state=words, sentence=words)
     failing = [one for one in endpoints if one.failures_in_a_row]
     if failing:
-        first = failing[0]
+        first, answer = failing[0], _answer(failing[0].last_error)
         since = first.failing_since or now
-        sentence = _("%(game)s’s server refuses messages since %(time)s (%(answer)s)") % {
-            "game": first.game.name, "time": at(since), "answer": _answer(first.last_error),
-        }  # fmt: skip
-        return Cell(**common, tone="working", state=_answer(first.last_error), last=_since(since), sentence=sentence)
-    return Cell(**common, tone="done", state=_("Normal"), last=_last(success, now, what=_("answered %(age)s ago")))
+        words = _("%(game)s’s server refuses messages since %(time)s (%(answer)s)") % {
+            "game": first.game.name,
+            "time": at(since),
+            "answer": answer,
+        }
+        return replace(normal, tone="working", state=answer, last=_since(since), sentence=words)
+    return normal
 
 
 def _answers(scope: Scope) -> tuple[int, int]:
@@ -290,25 +298,28 @@ def _answer(error: str) -> str:
 def ourselves(cells: Sequence[Cell], *, now: datetime) -> Cell:
     """The worker, judged by what it should have done by now. `cells`: the providers, for what only we can cause."""
     behind, unfolded = _overdue(now), unfolded_since()
-    common = {
-        "name": _("This system"),
-        "figure": _("%(count)d overdue") % {"count": behind},
-        "usual": _("messages and expiries"),
-        "last": _("sums up to date") if unfolded is None else _("sums of %(age)s ago") % {"age": age(now - unfolded)},
-    }
+    normal = Cell(
+        name=_("This system"),
+        tone="done",
+        state=_("Normal"),
+        figure=_("%(count)d overdue") % {"count": behind},
+        usual=_("messages and expiries"),
+        last=_("sums up to date") if unfolded is None else _("sums of %(age)s ago") % {"age": age(now - unfolded)},
+    )
     if behind:
         words = ngettext(
             "%(count)d thing is overdue in this system", "%(count)d things are overdue in this system", behind
         )
-        return Cell(**common, tone="decide", state=_("Worker behind: ours"), sentence=words % {"count": behind})
+        state = _("Worker behind: ours")
+        return replace(normal, tone="decide", state=state, sentence=words % {"count": behind})
     if unfolded is not None and now - unfolded > _WORK_LATE:
         words = _("the worker has added nothing to the sums since %(time)s") % {"time": at(unfolded)}
-        return Cell(**common, tone="working", state=_("Sums behind: ours"), sentence=words)
+        return replace(normal, tone="working", state=_("Sums behind: ours"), sentence=words)
     judged = [cell for cell in cells if cell.tone != "quiet"]
     if len(judged) > 1 and all(cell.tone == "working" for cell in judged):
         words = _("every provider is low: look at our own network and keys first")
-        return Cell(**common, tone="working", state=_("All are low: ours?"), sentence=words)
-    return Cell(**common, tone="done", state=_("Normal"))
+        return replace(normal, tone="working", state=_("All are low: ours?"), sentence=words)
+    return normal
 
 
 def _overdue(now: datetime) -> int:

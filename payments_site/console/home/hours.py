@@ -6,6 +6,7 @@ Both are read by one statement, so a line is counted once whether it is folded m
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from django.db import connection
 
@@ -66,7 +67,7 @@ def hours_of(
 ) -> Mapping[date, list[HourSum]]:
     """The sums of these days, right up to now. The games share a clock."""
     found: dict[date, list[HourSum]] = {day: [] for day in days}
-    asked = {
+    asked: dict[str, Any] = {
         "games": list(game_ids),
         "environment": environment.value,
         "days": list(days),

@@ -4,7 +4,7 @@ where it comes from, how fast the goods follow.
 Who may not see totals sees what waits and whether everything works, without turnover.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -298,10 +298,9 @@ def _shares_panel(scope: Scope, money: Today, by: str) -> SharesPanel:
     rows, series = [], []
     for hue, keys in sorted(shown.items()):
         name = names[keys[0]] if len(keys) == 1 else _("%(count)d others") % {"count": len(keys)}
-        rows.append(
-            _share(hue, name, *(_added(one, keys) for one in (now, before, earlier)), day.until_cut.gross, say,
-                   address(keys[0]) if len(keys) == 1 else "")
-        )  # fmt: skip
+        sums = [_added(one, keys) for one in (now, before, earlier)]
+        leads_to = address(keys[0]) if len(keys) == 1 else ""
+        rows.append(_share(hue, name, sums, day.until_cut.gross, say, leads_to))
         series.append(Series(name, hue, _by_hour(day, by, set(keys))))
     totals = [(one.until_cut.gross, one.until_cut.paid) for one in money.days]
     ticks = money.days[1].gross_by_hour()
@@ -318,7 +317,7 @@ def _shares_panel(scope: Scope, money: Today, by: str) -> SharesPanel:
             label_every=2,
         ),
         rows=rows,
-        total=_share("", _("Total"), totals[0], totals[1], totals[2], day.until_cut.gross, say),
+        total=_share("", _("Total"), totals, day.until_cut.gross, say),
         currency=money.currency,
         weekday=_last_weekday(money.days[2].began),
         revenue_address=address_of("revenue"),
@@ -354,13 +353,20 @@ def _added(figures: dict[str, tuple[int, int]], keys: Sequence[str]) -> tuple[in
 
 
 def _share(
-    hue: str, name: str, now: tuple[int, int], before: tuple[int, int], earlier: tuple[int, int], whole: int, say: Any,
-    address: str = "",
-) -> Share:  # fmt: skip
+    hue: str, name: str, sums: Sequence[tuple[int, int]], whole: int, say: Callable[[int], str], address: str = ""
+) -> Share:
+    """`sums`: gross and orders of today and of the two days beside it; `whole`: the gross of today in all."""
+    (gross, orders), before, earlier = sums
     return Share(
-        charts.swatch(hue) if hue else SafeString(""), name, say(now[0]), _number(now[1]), words.rate(now[0], whole),
-        words.change(now[0], before[0]), words.change(now[0], earlier[0]), address,
-    )  # fmt: skip
+        swatch=charts.swatch(hue) if hue else SafeString(""),
+        name=name,
+        money=say(gross),
+        orders=_number(orders),
+        share=words.rate(gross, whole),
+        before_change=words.change(gross, before[0]),
+        earlier_change=words.change(gross, earlier[0]),
+        address=address,
+    )
 
 
 def _by_hour(day: Day, by: str, keys: set[str]) -> list[int]:

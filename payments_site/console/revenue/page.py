@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 from django.views.decorators.http import require_safe
@@ -150,7 +151,7 @@ def _strip(question: Question, report: Report, total: Row) -> list[Figure]:
         Figure(_("Refunds"), said(-figures.refunded_minor), _("%(count)s refunds") % {"count": f"{figures.refunds:,}"},
                total.refunds.address),
         Figure(_("Net"), said(figures.net_minor), _("gross − refunds")),
-        Figure(_("Paid orders"), total.paid.shown,
+        Figure(capfirst(_("orders paid")), total.paid.shown,
                _("paid rate %(rate)s, %(made)s made") % {"rate": total.rate.shown, "made": total.made.shown},
                total.paid.address),
         Figure(_("Payers"), total.payers.shown,
@@ -162,14 +163,14 @@ def _strip(question: Question, report: Report, total: Row) -> list[Figure]:
 def _headings(question: Question) -> list[object]:
     return [
         group_in_words(question.asked.group),
-        pgettext("orders", "Made"),
-        pgettext("orders", "Paid"),
+        capfirst(_("orders made")),
+        capfirst(_("orders paid")),
         _("Paid rate"),
         _("Gross"),
         _("Refunds"),
         _("Net"),
         _("Payers"),
-        _("ARPPU"),
+        "ARPPU",
         _("First-time"),
         _("Share"),
     ]

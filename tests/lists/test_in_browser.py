@@ -1,0 +1,110 @@
+"""A real browser on the list: narrow it, leaf through it, act on what it finds, look at the results."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from orders.jobs import run_due_jobs
+from orders.models import Order
+from tests.browser import Browser, chromium
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (looked for chromium, google-chrome)"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Browser(chromium()) as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser, live_server, settings):
+    """Opens a tab of somebody who is logged in; afterwards no page may have had a fault of its own."""
+    settings.PUBLIC_BASE_URL = live_server.url
+    settings.CONSOLE_SECOND_FACTOR = "optional"
+    pages = []
+
+    def open_tab(**device):
+        page = browser.page(**{"language": "en", **device})
+        pages.append(page)
+        client = Client()
+        client.force_login(User.objects.create_superuser(f"lin{len(pages)}", password="a long console password"))
+        page.goto(f"{live_server.url}/admin/login/")
+        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+        page._send("Network.setCookie", name=settings.SESSION_COOKIE_NAME, value=cookie, url=live_server.url)
+        page.site = live_server.url
+        return page
+
+    yield open_tab
+    faults = [fault for page in pages for fault in page.faults]
+    for page in pages:
+        page.close()
+    assert faults == []
+
+
+def rows(page) -> int:
+    return page.evaluate("document.querySelectorAll('#result_list tbody tr').length")
+
+
+class TestList:
+    """What people do all day works with mouse and keyboard, and without a script too."""
+
+    @pytest.fixture
+    def thirty(self, shop):
+        orders = [shop.order(f"player{number}") for number in range(30)]
+        for order in orders[:3]:
+            shop.attempt(order)
+        return orders
+
+    def test_from_the_list_to_the_results(self, thirty, tab):
+        page = tab()
+        page.goto(f"{page.site}/admin/orders/order/")
+        assert rows(page) == 18
+        page.click("a[rel=next]")
+        page.until("document.querySelectorAll('#result_list tbody tr').length === 12", "the older page")
+        page.click("a[rel=prev]")
+        page.until("document.querySelectorAll('#result_list tbody tr').length === 18", "the newest page")
+        page.evaluate(
+            "(() => { const field = document.querySelector('.list-selects [name=amount]'); field.value = '6';"
+            " field.dispatchEvent(new Event('change', {bubbles: true})); })()"
+        )
+        page.until("location.search.includes('amount=6')", "the filter to be sent as soon as it is chosen")
+        page.click("[data-tick-all]")
+        page.until_text("ticked: 18")
+        page.evaluate("document.querySelector('#bulk-act').value = 'ask'")
+        page.click("button[name=of][value=filter]")
+        page.until_text("Of 30 orders 3 would be acted on; 27 would be left alone.")
+        page.evaluate("document.querySelector('#id_reason').value = 'provider was silent, ticket 7'")
+        page.click(".bulk-form button[type=submit]")
+        page.until("location.pathname.startsWith('/admin/orders/order/bulk/')", "the page of results")
+        run_due_jobs()
+        page.goto(page.address)
+        page.until_text("30 of 30 orders")
+        assert Order.objects.filter(state="pending").count() == 30
+
+    def test_without_a_script(self, thirty, tab):
+        page = tab(scripts=False)
+        page.goto(f"{page.site}/admin/orders/order/")
+        page.click(".list-selects button[type=submit]")
+        page.until("location.search !== '' && document.querySelector('#result_list')", "the list again")
+        page.click(".own-days summary")
+        page.click(".own-days button[type=submit]")
+        page.until("location.search.includes('period=custom')", "days of one's own")
+        assert rows(page) == 18
+
+    def test_the_slash_key_leads_to_the_box_and_the_box_to_the_page(self, thirty, tab):
+        page = tab()
+        page.goto(f"{page.site}/admin/orders/order/")
+        for kind in ("keyDown", "keyUp"):
+            page._send("Input.dispatchKeyEvent", type=kind, key="/", text="/" if kind == "keyDown" else "")
+        assert page.evaluate("document.activeElement.id") == "look-up"
+        page._send("Input.insertText", text=f" {thirty[0].order_no} ")
+        for kind in ("keyDown", "keyUp"):
+            page._send(
+                "Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r"
+            )
+        page.until(f"location.pathname.endsWith('/order/{thirty[0].pk}/change/')", "the order's page")
