@@ -227,7 +227,7 @@ class PeriodFilter(ExactFilter):
         views = (item for item in model_admin.list_filter if isinstance(item, type) and issubclass(item, ViewsFilter))
         return any(view.is_timeless(request) for view in views)
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[str | None]:
         """The period's name, and the days of one's own."""
         return [self.parameter_name, self.first_parameter, self.last_parameter]
 

@@ -15,7 +15,7 @@ from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
-from channels_app.console.filters import Chip, ExactFilter, PeriodFilter, parameters_of
+from channels_app.console.filters import Chip, PeriodFilter, parameters_of
 
 OLDER, NEWER, SIZE = "older", "newer", "size"
 SIZES = (18, 50, 100)
@@ -28,6 +28,7 @@ class KeysetChangeList(ChangeList):
     """A list that is always ordered by its primary key, newest first; `?o=` and `?p=` change nothing."""
 
     result_list: Sequence[Any]
+    model_admin: Any  # always a ConsoleAdmin
 
     def get_filters_params(self, params: Any = None) -> Any:
         """Without what belongs to paging."""
@@ -126,9 +127,9 @@ class KeysetChangeList(ChangeList):
         return [chip for spec in self._shaped("views") for chip in spec.chips(self)]
 
     @property
-    def selects(self) -> list[ExactFilter]:
+    def selects(self) -> list[Any]:
         """The rarer filters."""
-        return [spec for spec in self.filter_specs if getattr(spec, "shape", "select") in ("select", "text")]
+        return [*self._shaped("select"), *self._shaped("text")]
 
     def kept_in_form(self, *without: str) -> list[tuple[str, str]]:
         """What a form of this list carries on, beside its own fields."""
@@ -158,11 +159,12 @@ class KeysetChangeList(ChangeList):
 
     def counted_queryset(self) -> QuerySet[Any]:
         """What a saved view is counted among: the rows this person may see, of the books that are chosen."""
-        rows = self.root_queryset.order_by()
+        rows: Any = self.root_queryset.order_by()
         for spec in self.filter_specs:
             if getattr(spec, "bounds_counts", False):
                 rows = spec.queryset(self.request, rows)
-        return rows
+        counted: QuerySet[Any] = rows
+        return counted
 
     request: HttpRequest
 

@@ -143,9 +143,9 @@ def _bracket(model: type[Model], column: str, at: datetime) -> tuple[int | None,
     """Two keys between which the rows of the moment `at` begin; (None, None) where it is not worth knowing."""
     quoted = connection.ops.quote_name
     names = {
-        "key": quoted(model._meta.pk.column),
+        "key": quoted(str(model._meta.pk.column)),
         "table": quoted(model._meta.db_table),
-        "time": quoted(str(model._meta.get_field(column).column)),
+        "time": quoted(column),
         "enough": _CLOSE_ENOUGH,
     }
     with connection.cursor() as cursor:

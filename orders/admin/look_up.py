@@ -5,6 +5,7 @@ the next steps: ask the provider, search by amount and time, look at the other m
 permission of its own and is written down.
 """
 
+from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -16,8 +17,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_GET, require_POST
 
 from channels_app.console import audit, reach
@@ -117,6 +119,7 @@ def _show(request: HttpRequest, found: LookUp, *, told: list[Told]) -> TemplateR
             "look_up_term": found.term,
             "found": found,
             "environment_label": found.environment.label,
+            "places": pgettext("between things in a list", ", ").join(str(label) for label in found.labels),
             "likeness": shape.in_words() if shape else "",
             "provider": provider,
             "told": [told_in_words(one) for one in told],
@@ -192,22 +195,23 @@ def _reply(term: str, provider: str) -> str:
 
 
 # --- what was found ---------------------------------------------------------------------------------------------
-_ORDER_COLUMNS = (
-    (gettext_lazy("Ordered"), lambda order: when(order.created_at)),
-    (gettext_lazy("Order number"), lambda order: link(order, number(order.order_no))),
-    (gettext_lazy("Player"), narrating.receiver),
-    (gettext_lazy("Product"), narrating.goods),
-    (gettext_lazy("Amount (yuan)"), lambda order: yuan(order.amount_minor, order.currency)),
-    (gettext_lazy("Paid by"), lambda order: prose.provider_of_method(order.method) if order.method else ""),
-    (gettext_lazy("Payment"), order_mark),
-    (gettext_lazy("Delivery"), delivery_mark),
-    (gettext_lazy("Environment"), lambda order: environment_mark(order.environment)),
-)
+def _order_columns() -> list[tuple[object, Callable[[Order], object]]]:
+    return [
+        (_("Ordered"), lambda order: when(order.created_at)),
+        (_("Order number"), lambda order: link(order, number(order.order_no))),
+        (_("Player"), narrating.receiver),
+        (_("Product"), narrating.goods),
+        (_("Amount (yuan)"), lambda order: yuan(order.amount_minor, order.currency)),
+        (_("Paid by"), lambda order: prose.provider_of_method(order.method) if order.method else ""),
+        (capfirst(_("payment")), order_mark),
+        (capfirst(_("delivery")), delivery_mark),
+        (_("Environment"), lambda order: environment_mark(order.environment)),
+    ]
 
 
 def _orders_panel(found: LookUp) -> Panel:
     note = _("These are the newest %(count)s; open one and its player for all.") % {"count": SHOWN_AT_MOST}
-    return table(_("Orders"), found.orders, _ORDER_COLUMNS, empty="", note=note if found.more else "")
+    return table(_("Orders"), found.orders, _order_columns(), empty="", note=note if found.more else "")
 
 
 def _others_panel(found: LookUp) -> Panel:
@@ -286,7 +290,7 @@ def by_amount_view(request: HttpRequest) -> HttpResponse:
             "panel": table(
                 _("Orders"),
                 orders,
-                _ORDER_COLUMNS,
+                _order_columns(),
                 empty=_("No order of this amount was made or paid then. Widen the time, or ask for the exact amount."),
                 note=_("Only the newest are shown: narrow the time.") if len(orders) >= 2 * SHOWN_AT_MOST else "",
             ),

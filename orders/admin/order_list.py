@@ -4,6 +4,7 @@ Payment and delivery are two columns: whether the money is here, and whether the
 when a person must decide or the system is still at it; cancelled orders are greyed, not hidden.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -32,7 +33,8 @@ _ABOUT_MONEY = (
     CaseKind.UNDECIDED,
     CaseKind.PROVIDER_REFUND,
 )
-_SHOWN = 12
+_SHOWN = 10
+_A_SECOND = timedelta(seconds=1)
 _GOODS = {
     DeliveryState.PENDING: gettext_lazy("on the way"),
     DeliveryState.DELIVERED: gettext_lazy("delivered"),
@@ -87,7 +89,7 @@ def _lately(order: Order) -> object:
         left = order.expires_at - timezone.now()
         return _("closes in %(time)s") % {"time": prose.wait(left)} if left.total_seconds() > 0 else _("closing")
     if order.delivered_at and order.settled_at:
-        return _("after %(time)s") % {"time": prose.wait(order.delivered_at - order.settled_at)}
+        return _("after %(time)s") % {"time": prose.wait(max(order.delivered_at - order.settled_at, _A_SECOND))}
     if order.settled_at and order.delivery_state == DeliveryState.PENDING:
         return _("for %(time)s") % {"time": prose.wait(timezone.now() - order.settled_at)}
     return ""

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from channels_app.admin.accounts import AccountFilter
-from channels_app.console.cells import when, with_sandbox, yuan
+from channels_app.console.cells import when, yuan
 from channels_app.console.filters import AmountFilter, PeriodFilter, View, ViewsFilter
 from channels_app.console.lists import ExactFilter
 from channels_app.console.pages import ReadOnlyAdmin
@@ -157,9 +157,8 @@ class PaymentAdmin(Exporting[Payment]):
     received = column(gettext_lazy("received"), lambda payment: when(payment.received_at))
     told = column(
         gettext_lazy("provider transaction"),
-        lambda payment: with_sandbox(
-            format_html("{}{}", link(payment, number(payment.transaction_id)), copy_button(payment.transaction_id)),
-            payment.environment,
+        lambda payment: format_html(
+            "{}{}", link(payment, number(payment.transaction_id)), copy_button(payment.transaction_id)
         ),
     )
     amount_in_yuan = column(gettext_lazy("amount (yuan)"), lambda payment: yuan(payment.amount_minor, payment.currency))

@@ -16,7 +16,17 @@ from channels_app.providers.base import PaymentProof, RawNotification
 from fulfillment.models import DeliveryPolicy, WebhookAttempt, WebhookEndpoint, WebhookMessage
 from orders import ordering
 from orders.authentication import GameServer
-from orders.models import ApiKey, AttemptState, EventKind, Order, PaymentAttempt, ProofSource
+from orders.models import (
+    ApiKey,
+    AttemptState,
+    EventKind,
+    Job,
+    JobKind,
+    JobState,
+    Order,
+    PaymentAttempt,
+    ProofSource,
+)
 from orders.ordering import OrderRequest
 from orders.settling import Proof, settle_payment
 from orders.timeline import record
@@ -129,6 +139,11 @@ def busy_shop(shop, api_key) -> Shop:
         shop.notification("", "").pk, verdict=Verdict.REFUSED, now=timezone.now(), failed_step="signature",
         detail="forged",
     )  # fmt: skip
+    finished = timezone.now()
+    Job.objects.create(
+        kind=JobKind.EXPORT, asked={}, title="Orders", game=shop.game, environment="sandbox", requested_by="lin",
+        state=JobState.DONE, created_at=finished, finished_at=finished,
+    )  # fmt: skip
     shop.api_key = api_key
     shop.key = ApiKey.objects.get()
     proposals.propose(
@@ -145,7 +160,10 @@ def staff(client):
 
     def log_in(*permissions: str, language="en", superuser=False):
         user = User.objects.create_user(
-            f"staff{User.objects.filter(username__startswith='staff').count()}", password=PASSWORD, is_staff=True, is_superuser=superuser
+            f"staff{User.objects.filter(username__startswith='staff').count()}",
+            password=PASSWORD,
+            is_staff=True,
+            is_superuser=superuser,
         )
         for permission in permissions:
             app, _dot, codename = permission.partition(".")

@@ -47,7 +47,7 @@ class TestOneBox:
         assert found(staff("orders.view_order"), Order, " player1 ") == {crowd.bought.pk, *more}
 
     @pytest.mark.parametrize(
-        "term", ["player", "PLAYER1", "%", "player1%", "_layer1", "4200000000000000000000000001'", "\\"]
+        "term", ["player", "PLAYER1", "%", "player1%", "_layer1", "420000000000000000000000000", "\\"]
     )
     def test_finds_nothing_by_half_a_number(self, crowd, staff, term):
         assert found(staff("orders.view_order"), Order, term) == set()
@@ -170,7 +170,9 @@ class TestMessages:
 
     @pytest.mark.parametrize(("state", "index"), [("waiting", "message_due"), ("parked", "message_parked")])
     def test_are_listed_through_an_index(self, many_messages, staff, state, index):
-        answer = staff("fulfillment.view_webhookmessage", "orders.list_orders").get(list_of(WebhookMessage), {"untold": state})
+        answer = staff("fulfillment.view_webhookmessage", "orders.list_orders").get(
+            list_of(WebhookMessage), {"untold": state}
+        )
         listed = answer.context["cl"]
         assert listed.paginator.count == WebhookMessage.objects.filter(state=state).count() > 0
         assert {row.state for row in listed.result_list} == {state}

@@ -1,6 +1,5 @@
 """Pages with acts of their own: accounts, game servers, messages to them; and the first page."""
 
-
 from channels_app.models import AccountState, MerchantAccount
 from fulfillment.models import EndpointState, WebhookEndpoint, WebhookMessage
 from tests.console.conftest import page_of
@@ -13,14 +12,14 @@ class TestAccounts:
         return page_of(account).replace("/change/", f"/act/{to}/")
 
     def test_says_first_what_will_happen(self, shop, staff):
-        browser = staff("channels_app.view_merchantaccount", "channels_app.change_merchantaccount")
+        browser = staff("channels_app.view_merchantaccount", "channels_app.edit_account")
         text = browser.get(self.act(shop.account, "draining")).content.decode()
         assert "No new payment is opened through this account" in text
         assert "Methods on channels that stop being offered: 4." in text
         assert MerchantAccount.objects.get().state == AccountState.ACTIVE
 
     def test_walks_to_the_end_and_not_back(self, shop, staff):
-        browser = staff("channels_app.view_merchantaccount", "channels_app.change_merchantaccount")
+        browser = staff("channels_app.view_merchantaccount", "channels_app.edit_account")
         walked = []
         for to in ("closed", "draining", "active", "draining", "closed", "active", "draining"):
             browser.post(self.act(shop.account, to))

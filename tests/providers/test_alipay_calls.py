@@ -820,3 +820,25 @@ class TestTheGateway:
         assert opened.params["url"].startswith(f"{OFFICIAL_GATEWAY}?")
         assert OFFICIAL_GATEWAY == "https://openapi.alipay.com/gateway.do"
         assert dict(parse_qsl(urlsplit(opened.params["url"]).query))["charset"] == "utf-8"
+
+
+class TestFindingByTheirNumber:
+    """A number that only Alipay knows is asked about; what it answers is believed as any other answer."""
+
+    def test_asks_by_their_number(self, adapter, alipay):
+        alipay.will(paid())
+        answer = adapter.find(TRADE_NO)
+        assert [(call.method, call.content) for call in alipay.calls] == [
+            ("alipay.trade.query", {"trade_no": TRADE_NO})
+        ]
+        assert (answer.standing, answer.proof.attempt_no, answer.proof.transaction_id) == (Standing.PAID, NO, TRADE_NO)
+
+    def test_that_nobody_knows(self, adapter, alipay):
+        alipay.will(refuses("ACQ.TRADE_NOT_EXIST"))
+        assert adapter.find(TRADE_NO).standing is Standing.UNKNOWN
+
+    @pytest.mark.parametrize("number", [..., "", "2026", None])
+    def test_takes_no_answer_about_another_trade(self, adapter, alipay, number):
+        alipay.will(paid(trade_no=number))
+        with pytest.raises(ProviderUnavailable, match="answer_not_ours"):
+            adapter.find(TRADE_NO)

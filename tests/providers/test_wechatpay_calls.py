@@ -832,3 +832,30 @@ class TestCredentials:
     def test_survive_the_vault(self):
         stored = json.loads(json.dumps(both_modes(), ensure_ascii=False))
         assert len(WechatPayAdapter(stored)._platform_keys) == 2
+
+
+class TestFindingByTheirNumber:
+    """A number that only WeChat Pay knows is asked about; what it answers is believed as any other answer."""
+
+    THEIRS = f"4200{NO}"
+
+    def test_asks_by_their_number(self, wechat, adapter):
+        wechat.will(says(transaction(NO)))
+        answer = adapter.find(self.THEIRS)
+        assert wechat.calls[0].path == f"/v3/pay/transactions/id/{self.THEIRS}?mchid={MERCHANT['mchid']}"
+        assert (answer.standing, answer.proof.attempt_no, answer.proof.transaction_id) == (
+            Standing.PAID,
+            NO,
+            self.THEIRS,
+        )
+
+    @pytest.mark.parametrize(("status", "code"), [(404, "ORDER_NOT_EXIST"), (400, "PARAM_ERROR")])
+    def test_that_nobody_knows(self, wechat, adapter, status, code):
+        wechat.will(refuses(status, code))
+        assert adapter.find(self.THEIRS).standing is Standing.UNKNOWN
+
+    @pytest.mark.parametrize("changes", [{"transaction_id": "4200X"}, {"mchid": "1900000110"}, {"transaction_id": ...}])
+    def test_does_not_believe_an_answer_about_another(self, wechat, adapter, changes):
+        wechat.will(says(transaction(NO, changes)))
+        with pytest.raises(ProviderUnavailable, match="answer_not_ours"):
+            adapter.find(self.THEIRS)
