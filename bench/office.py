@@ -20,6 +20,8 @@ from django.db import connection
 from django.urls import reverse
 from django_otp.oath import hotp
 
+from bench import exporting
+from bench.floors import program_of
 from bench.history import History
 from bench.report import Line
 from bench.stack import Stack
@@ -33,6 +35,7 @@ from payments_site.people import factors
 
 _PASSWORD = "a long bench password"  # noqa: S105  # of a database that lives for minutes
 _ROUNDS = 3
+_EXPORTED_DAYS = 72  # of five million orders a year: a million
 _LARGE = 100_000  # rows from which on a table may not be read from end to end
 _PAGES_TARGET, _REVENUE_TARGET = 5.0, 50.0
 _LINK = re.compile(r'href="(\?[^"#]+)"')
@@ -152,6 +155,22 @@ class Office:
                 times >= _REVENUE_TARGET,
             )
         ]  # fmt: skip
+
+    # --- T6: exports --------------------------------------------------------------------------------------
+    def exports(self) -> list[Line]:
+        """The newest orders as files, in both profiles, beside the bare COPY of the same query."""
+        last = self._history.ended.date()
+        cookie = "; ".join(f"{one.name}={one.value}" for one in self.browser.cookies)
+        psql = [program_of("psql"), *self._stack.pgbench_arguments()]
+        return exporting.measure(
+            exporting.Place(address=self._base, cookie=cookie, psql=psql),
+            game=self._history.game,
+            first=last - timedelta(days=_EXPORTED_DAYS),
+            last=last,
+            rounds=_ROUNDS,
+            memory=self._stack.memory,
+            say=self._say,
+        )
 
     def _twelve_months(self) -> report.Asked:
         last = self._history.ended.date()

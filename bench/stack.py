@@ -51,6 +51,9 @@ class Stack:
             "STREAM_PORT": str(self.stream_port),
             "WEBHOOK_PRIVATE_TARGETS": "1",  # the game server of the benchmark lives on this machine
             "LOG_LEVEL": "WARNING",
+            # The export that is timed streams, however long it is, and is asked for again and again.
+            "EXPORTS_STREAMED_ROWS": "10000000",
+            "EXPORTS_PER_PERSON_PER_HOUR": "1000",
         }
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
