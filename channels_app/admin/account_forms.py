@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from channels_app.accounts import merged_credentials
 from channels_app.models import Environment, MerchantAccount
@@ -52,7 +52,7 @@ def new_account_form(provider: str) -> type[CredentialsForm]:
     """The form that makes an account of a provider."""
     about: Mapping[str, forms.Field] = {
         "code": forms.SlugField(
-            label=gettext_lazy("Code"),
+            label=pgettext_lazy("merchant account", "Code"),
             max_length=40,
             help_text=gettext_lazy(
                 "Your own short name, like wx-main. It stands in the notification address and never changes."

@@ -69,7 +69,7 @@ class WebhookEndpointAdmin(ReadOnlyAdmin[WebhookEndpoint]):
         "last_error",
         "created_at",
     )
-    list_note = gettext_lazy("An address is set, and its secret shown once, by `manage.py set_webhook GAME URL`.")
+    list_note = gettext_lazy("Address and secret are changed on its page, or by `manage.py set_webhook GAME URL`.")
     standing = column(gettext_lazy("state"), _health)
     waiting = column(gettext_lazy("messages waiting"), _waiting_messages)
     acts = (

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from channels_app.console.cells import when
 from channels_app.console.filters import ColumnFilter, ExactFilter, PeriodFilter, View, ViewsFilter
@@ -225,7 +225,7 @@ class AnswerFilter(ExactFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Told, refused, or no answer at all."""
-        return [("good", _("accepted")), ("bad", _("refused")), ("none", _("no answer"))]
+        return [("good", _("accepted")), ("bad", pgettext("answer", "refused")), ("none", _("no answer"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[WebhookAttempt]) -> QuerySet[WebhookAttempt]:
         """Tries with that answer. An answer of 2xx that says failure carries an error too."""

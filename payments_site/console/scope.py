@@ -119,7 +119,8 @@ def zone_in_words(now: datetime) -> str:
     minutes = abs(int(offset.total_seconds())) // 60
     shown = f"UTC{'−' if offset < timedelta(0) else '+'}{minutes // 60}{f':{minutes % 60:02d}' if minutes % 60 else ''}"
     name = str(now.tzinfo)
-    return f"{_('Beijing time') if name in _BEIJING else name} {shown}"
+    said = _("Beijing time") if name in _BEIJING else name
+    return f"{said} {shown}"
 
 
 def _bearings(request: HttpRequest) -> Bearings:

@@ -70,7 +70,8 @@ class StaffSessionMiddleware:
             sessions.end(row, now=now)
         request.session.flush()
         request.user = AnonymousUser()
-        messages.warning(request, f"{over.label if over else ''} {_('Please log in again.')}".strip())
+        again = _("Please log in again.")
+        messages.warning(request, f"{over.label if over else ''} {again}".strip())
 
 
 def _asked_by_the_page_itself(request: HttpRequest) -> bool:

@@ -1,4 +1,4 @@
-"""Roles: who may do what, as one grid (docs/guarantees.md section 7.3). The groups of the database are made from it.
+"""Roles: who may do what, as one grid (docs/console.md, section 6). The groups of the database are made from it.
 
 Six roles of the grid and a seventh for engineers, who look after accounts, addresses and jobs and touch no money.
 What needs a second person is asked for by those named here and done by another of them (channels_app.proposals).
