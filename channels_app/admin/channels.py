@@ -69,7 +69,11 @@ class ChannelMethodInline(admin.TabularInline[ChannelMethod, Channel]):
 
 @admin.register(Channel)
 class ChannelAdmin(ConsoleAdmin[Channel]):
-    """Sales channels: named, switched on and off, never deleted."""
+    """Sales channels: named, switched on and off, never deleted. Switching a method off is one person's act: it may
+    have to happen at night; a new account for it takes two.
+    """
+
+    step_up_changes = True
 
     game_path = ""
     list_display = ("code", "name", "is_active", "created_at")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 
 _View = TypeVar("_View", bound=Callable[..., HttpResponseBase])
 
@@ -29,3 +29,14 @@ def console_page(route: str, *, name: str) -> Callable[[_View], _View]:
         return view
 
     return put
+
+
+# Set by a page that loads itself anew: nobody pressed anything, so it does not keep a session alive.
+BY_ITSELF = "by_itself"
+
+
+def refresh_by_itself(request: HttpRequest, seconds: int) -> str:
+    """The header `Refresh` of a page that looks again by itself."""
+    query = request.GET.copy()
+    query[BY_ITSELF] = "1"
+    return f"{seconds}; url={request.path}?{query.urlencode()}"

@@ -32,6 +32,7 @@ ACTION_WORDS = {
     "rejected": gettext_lazy("rejected"),
     "failed": gettext_lazy("approved, could not be done"),
     "export": gettext_lazy("exported"),
+    "export_revenue": gettext_lazy("exported"),
     "download": gettext_lazy("downloaded"),
 }
 THING_WORDS = {

@@ -11,6 +11,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from channels_app.console import audit
+from channels_app.console.addresses import refresh_by_itself
 from channels_app.console.cells import when
 from channels_app.console.filters import ColumnFilter, PeriodFilter
 from channels_app.console.pages import Act, ActRefused, Panels, ReadOnlyAdmin, history
@@ -144,5 +145,5 @@ class JobAdmin(ReadOnlyAdmin[Job]):
             }
         answer = super().change_view(request, object_id, form_url, context)
         if context.get("unfinished"):
-            answer["Refresh"] = str(_REFRESHED_EVERY_S)
+            answer["Refresh"] = refresh_by_itself(request, _REFRESHED_EVERY_S)
         return answer

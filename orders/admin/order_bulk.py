@@ -24,9 +24,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from channels_app.console import audit, reach
+from channels_app.console.addresses import refresh_by_itself
 from channels_app.console.cells import when, yuan
 from channels_app.console.pages import Panel, ReadOnlyAdmin, table
-from channels_app.console.words import link, mark, money, number
+from channels_app.console.words import link, mark, money_in_prose, number
 from channels_app.models import Environment
 from orders import narrating
 from orders.admin.states import delivery_mark, order_mark
@@ -35,6 +36,7 @@ from orders.jobs import problem_in_words, request_job
 from orders.models import Game, Job, JobKind, JobRow, JobState, Order
 
 _FIRST_ROWS = 12
+_TOLD_EXACTLY = 200
 _RESULTS_A_PAGE = 100
 _TICKED_AT_MOST = 100
 _REFRESHED_EVERY_S = 3
@@ -115,9 +117,12 @@ class OrderBulk(ReadOnlyAdmin[Order]):
         self, request: HttpRequest, act: BulkAct, listed: Any, keys: list[int], form: forms.Form
     ) -> HttpResponse:
         chosen = Order.objects.filter(pk__in=keys[:AT_MOST])
-        # A few are told exactly; many as the database can tell in one read.
-        few = len(keys) <= _FIRST_ROWS
-        concerned = sum(not act.hindrance(order) for order in chosen) if few else act.concerned(chosen).count()
+        # Up to some hundreds are told exactly; more as the database can tell in one read.
+        acted = chosen if len(keys) <= _FIRST_ROWS else act.concerned(chosen)
+        concerned = acted.count()
+        if concerned <= _TOLD_EXACTLY:
+            acted = Order.objects.filter(pk__in=[order.pk for order in acted if not act.hindrance(order)])
+            concerned = acted.count()
         if keys and not form.is_bound:
             form.initial["upto"] = keys[0]
         return TemplateResponse(
@@ -133,7 +138,7 @@ class OrderBulk(ReadOnlyAdmin[Order]):
                 "at_most": AT_MOST,
                 "concerned": concerned,
                 "left_alone": len(keys[:AT_MOST]) - concerned,
-                "money": _money(chosen),
+                "money": _money(acted),
                 "filters": _filters(request, listed),
                 "panel": _first_rows(act, keys),
                 "form": form,
@@ -209,7 +214,7 @@ class OrderBulk(ReadOnlyAdmin[Order]):
             },
         )
         if not finished:
-            response["Refresh"] = str(_REFRESHED_EVERY_S)
+            response["Refresh"] = refresh_by_itself(request, _REFRESHED_EVERY_S)
         return response
 
 
@@ -230,7 +235,7 @@ def _filters(request: HttpRequest, listed: Any) -> list[str]:
 def _money(orders: Any) -> list[str]:
     """What the orders are worth, per currency."""
     sums = orders.order_by().values("currency").annotate(amount=Sum("amount_minor")).order_by("currency")
-    return [money(row["amount"], row["currency"]) for row in sums]
+    return [money_in_prose(row["amount"], row["currency"]) for row in sums]
 
 
 def _first_rows(act: BulkAct, keys: Sequence[int]) -> Panel:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from channels_app.admin.proposals import waiting_for
 from channels_app.console.addresses import PAGES
-from channels_app.models import Proposal, ProposalState
 from payments_site.console.home.cases import waiting_for_people
 from payments_site.console.scope import scope_of
 
@@ -111,6 +110,5 @@ def _waiting(request: HttpRequest, models: dict[str, dict[str, Any]]) -> dict[st
     if _CASES in models:
         counts[_CASES] = waiting_for_people(scope_of(request))
     if _PROPOSALS in models:
-        open_proposals = Proposal.objects.filter(state=ProposalState.WAITING, expires_at__gt=timezone.now())
-        counts[_PROPOSALS] = open_proposals.order_by()[:1000].count()
+        counts[_PROPOSALS] = waiting_for(request.user)[:1000].count()
     return counts

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from channels_app.console.addresses import BY_ITSELF
 from payments_site.models import SessionOver
 from payments_site.people import sessions
 
@@ -76,4 +77,4 @@ class StaffSessionMiddleware:
 
 def _asked_by_the_page_itself(request: HttpRequest) -> bool:
     """A page that refreshes its figures is not a person at work: only what somebody opened or sent counts."""
-    return request.headers.get("Sec-Fetch-Dest") == "empty"
+    return request.headers.get("Sec-Fetch-Dest") == "empty" or BY_ITSELF in request.GET

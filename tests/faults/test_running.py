@@ -38,6 +38,11 @@ class TestTheDemo:
         assert "make run" in ran.stderr
 
 
+def token_of(page) -> str:
+    """What a form of the page carries."""
+    return re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[1]
+
+
 class TestPages:
     """People's pages come whole through the web process: styles, the console, a file of orders."""
 
@@ -47,10 +52,10 @@ class TestPages:
         person = requests.Session()
         person.headers["Accept-Language"] = "zh-CN"
         login = f"{stack.base}/admin/login/"
-        person.get(login, timeout=20)
+        door = person.get(login, timeout=20)
         form = {
             "username": access["admin"], "password": access["password"], "next": "/admin/",
-            "csrfmiddlewaretoken": person.cookies["csrftoken"],
+            "csrfmiddlewaretoken": token_of(door),
         }  # fmt: skip
         answer = person.post(login, data=form, headers={"Referer": login}, timeout=20)
         assert answer.url.endswith("/admin/"), answer.text[:500]
@@ -71,9 +76,9 @@ class TestPages:
         export = f"{stack.base}/admin/orders/order/export/"
         page = person.get(export, timeout=20)
         assert page.status_code == 200, page.text[:300]
-        books = re.search(r'value="(\d+\.sandbox)"', page.text)[1]
-        fields = {"books": books, "csrfmiddlewaretoken": person.cookies["csrftoken"]}
-        answer = person.post(export, data=fields, headers={"Referer": export}, timeout=60)
+        game = re.search(r'<option value="(\d+)"', page.text)[1]
+        fields = {"report": "orders", "game": game, "kind": "finance", "csrfmiddlewaretoken": token_of(page)}
+        answer = person.post(page.url, data=fields, headers={"Referer": page.url}, timeout=60)
         assert answer.headers["Content-Type"].startswith("text/csv"), answer.text[:300]
         text = answer.content.decode("utf-8-sig")
         assert order_no in text

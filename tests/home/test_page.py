@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
 from channels_app.models import Environment, Proposal
@@ -367,9 +367,8 @@ class TestSums:
         open_case(CaseKind.SECOND_PAYMENT, game=game, amount=100)
         case = open_case(CaseKind.SECOND_PAYMENT, game=game, amount=100)
         Case.objects.filter(pk=case.pk).update(currency="USD")
-        found = cases.queue(
-            lambda permission: permission == "orders.view_case", scope_for(game), now=timezone.now(),
-            failing_since=[], undelivered=None,
-        )  # fmt: skip
+        person = User.objects.create_user("lin")
+        person.user_permissions.add(Permission.objects.get(codename="view_case"))
+        found = cases.queue(person, scope_for(game), now=timezone.now(), failing_since=[], undelivered=None)
         assert found.sums == ["¥1.00", "$1.00"]
         assert found.people[0].count == 2

@@ -192,7 +192,7 @@ class TestFiles:
         assert foot["期间（营业日）"] == ["2026-03-01", "2026-03-31"]
         assert foot["环境"] == ["生产"]
         assert lines[-1] == ["文件结束"]
-        entry = AuditEntry.objects.filter(action="export").get()
+        entry = AuditEntry.objects.filter(action="export_revenue").get()
         assert entry.label.startswith("revenue-demo-production")
 
     def test_for_programs(self, month, finance):

@@ -21,8 +21,8 @@ from tests.console.conftest import list_of, page_of
 ROLES = ("admin", "operations", "support", "finance", "audit", "engineer", "")
 # As printed in the guarantees: columns A O K F R, the seventh role of engineers, and no role.
 ALLOWED = {
-    1: "AOKFRE", 2: "AOFR", 3: "AOFR", 4: "AK", 5: "AOKF", 6: "AOK", 7: "AOKF", 8: "AOF", 9: "AOK", 10: "AO", 11: "AOF",
-    12: "AOKF", 13: "AO", 14: "AE", 15: "AOE", 16: "AF", 17: "AF", 18: "F", 19: "AOFR", 20: "AF", 21: "AOE", 22: "A",
+    1: "AOKFRE", 2: "AOFR", 3: "AOFR", 4: "AK", 5: "AOKFE", 6: "AOK", 7: "AOKF", 8: "AOF", 9: "AOK", 10: "AO", 11: "AOF",
+    12: "AOKFE", 13: "AO", 14: "AE", 15: "AOE", 16: "AF", 17: "AF", 18: "F", 19: "AOFR", 20: "AF", 21: "AOE", 22: "A",
     23: "AR", 24: "",
 }  # fmt: skip
 LETTER = {"admin": "A", "operations": "O", "support": "K", "finance": "F", "audit": "R", "engineer": "E", "": "–"}

@@ -15,8 +15,9 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from channels_app.admin.proposals import waiting_for
 from channels_app.console.words import money_in_prose
-from channels_app.models import Proposal, ProposalState
+from orders.cases import LIMIT_HOURS
 from orders.models import Case, CaseKind, Job, JobState
 from payments_site.console.home.undelivered import Undelivered
 from payments_site.console.home.words import age, limit_words
@@ -35,7 +36,7 @@ _NEWEST_CASES = 200
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """How one kind of case is handled: the time it may take, who does it, and the verb that says how."""
+    """How one kind of case is handled: who does it, within what time, and the verb that says how."""
 
     name: "StrPromise"
     hours: int
@@ -48,20 +49,29 @@ _FINANCE = gettext_lazy("Finance")
 _OPERATIONS = gettext_lazy("Operations")
 _ENGINEER = gettext_lazy("Engineers")
 
+
+def _duty(kind: CaseKind, name: "StrPromise", owner: "StrPromise", verb: "StrPromise") -> tuple[CaseKind, Duty]:
+    return kind, Duty(name, LIMIT_HOURS[kind], owner, verb)
+
+
 # In the order in which they are shown: whose money is at stake comes first.
-DUTIES: Mapping[CaseKind, Duty] = {
-    CaseKind.SECOND_PAYMENT: Duty(gettext_lazy("Paid twice"), 24, _SUPPORT, gettext_lazy("Decide each")),
-    CaseKind.LATE_PAYMENT: Duty(gettext_lazy("Paid after cancel"), 4, _SUPPORT, gettext_lazy("Deliver or refund")),
-    CaseKind.AMOUNT_DIFFERS: Duty(gettext_lazy("Amount differs"), 4, _FINANCE, gettext_lazy("Check the bill")),
-    CaseKind.UNKNOWN_ORDER: Duty(gettext_lazy("Unknown payments"), 24, _FINANCE, gettext_lazy("Trace it")),
-    CaseKind.GIVEN_BACK: Duty(gettext_lazy("Given back early"), 24, _FINANCE, gettext_lazy("Look into it")),
-    CaseKind.DELIVERY_PARKED: Duty(gettext_lazy("Parked deliveries"), 1, _OPERATIONS, gettext_lazy("Deliver again")),
-    CaseKind.HANDED_OVER: Duty(gettext_lazy("Handed over"), 2, _SUPPORT, gettext_lazy("Reply to it")),
-    CaseKind.UNDECIDED: Duty(gettext_lazy("Provider undecided"), 4, _FINANCE, gettext_lazy("Ask the provider")),
-    CaseKind.PROVIDER_REFUND: Duty(gettext_lazy("Provider refunds"), 24, _FINANCE, gettext_lazy("Check it")),
-    CaseKind.WEBHOOK_PARKED: Duty(gettext_lazy("Game not told"), 4, _OPERATIONS, gettext_lazy("Tell it again")),
-    CaseKind.UNREADABLE_NOTIFICATION: Duty(gettext_lazy("Unreadable messages"), 1, _ENGINEER, gettext_lazy("Open it")),
-}
+DUTIES: Mapping[CaseKind, Duty] = dict(
+    (
+        _duty(CaseKind.SECOND_PAYMENT, gettext_lazy("Paid twice"), _SUPPORT, gettext_lazy("Decide each")),
+        _duty(CaseKind.LATE_PAYMENT, gettext_lazy("Paid after cancel"), _SUPPORT, gettext_lazy("Deliver or refund")),
+        _duty(CaseKind.AMOUNT_DIFFERS, gettext_lazy("Amount differs"), _FINANCE, gettext_lazy("Check the bill")),
+        _duty(CaseKind.UNKNOWN_ORDER, gettext_lazy("Unknown payments"), _FINANCE, gettext_lazy("Trace it")),
+        _duty(CaseKind.GIVEN_BACK, gettext_lazy("Given back early"), _FINANCE, gettext_lazy("Look into it")),
+        _duty(CaseKind.DELIVERY_PARKED, gettext_lazy("Parked deliveries"), _OPERATIONS, gettext_lazy("Deliver again")),
+        _duty(CaseKind.HANDED_OVER, gettext_lazy("Handed over"), _SUPPORT, gettext_lazy("Reply to it")),
+        _duty(CaseKind.UNDECIDED, gettext_lazy("Provider undecided"), _FINANCE, gettext_lazy("Ask the provider")),
+        _duty(CaseKind.PROVIDER_REFUND, gettext_lazy("Provider refunds"), _FINANCE, gettext_lazy("Check it")),
+        _duty(CaseKind.WEBHOOK_PARKED, gettext_lazy("Game not told"), _OPERATIONS, gettext_lazy("Tell it again")),
+        _duty(
+            CaseKind.UNREADABLE_NOTIFICATION, gettext_lazy("Unreadable messages"), _ENGINEER, gettext_lazy("Open it")
+        ),
+    )
+)
 _APPROVAL = Duty(gettext_lazy("For a second person"), 8, gettext_lazy("A colleague"), gettext_lazy("Approve"))
 _KEYS = Duty(gettext_lazy("Signature failures"), 1, _ENGINEER, gettext_lazy("Look at them"))
 _WORK = Duty(gettext_lazy("Stopped work"), 4, _ENGINEER, gettext_lazy("Try again"))
@@ -110,16 +120,17 @@ def waiting_for_people(scope: Scope) -> int:
 
 
 def queue(
-    may: Any, scope: Scope, *, now: datetime, failing_since: Sequence[datetime], undelivered: Undelivered | None
+    user: Any, scope: Scope, *, now: datetime, failing_since: Sequence[datetime], undelivered: Undelivered | None
 ) -> Queue:
-    """What waits, as far as this person may see it. `may` asks for a permission; `failing_since` has a moment for
-    every account whose messages do not verify.
+    """What waits, as far as this person may see it. `failing_since` has a moment for every account whose messages do
+    not verify.
     """
+    may = user.has_perm
     rows = _case_rows(scope) if may("orders.view_case") else []
     people, idle = _cases(rows, now) if may("orders.view_case") else ([], [])
     others = []
     if may("channels_app.view_proposal"):
-        others.append((_APPROVAL, *_proposals(now), address_of("channels_app_proposal_changelist")))
+        others.append((_APPROVAL, *_proposals(user), address_of("channels_app_proposal_changelist")))
     if may("channels_app.view_notification"):
         refused = address_of("channels_app_notification_changelist", "verdict=refused")
         others.append((_KEYS, len(failing_since), min(failing_since, default=None), refused))
@@ -192,9 +203,9 @@ def _waiting(duty: Duty, count: int, sums: str, oldest: datetime | None, address
     )
 
 
-def _proposals(now: datetime) -> tuple[int, datetime | None]:
-    found = Proposal.objects.filter(state=ProposalState.WAITING, expires_at__gt=now).order_by()
-    row = found.aggregate(count=Count("pk"), oldest=Min("requested_at"))
+def _proposals(user: Any) -> tuple[int, datetime | None]:
+    """What this very person could approve."""
+    row = waiting_for(user).order_by().aggregate(count=Count("pk"), oldest=Min("requested_at"))
     return row["count"], row["oldest"]
 
 

@@ -124,7 +124,7 @@ def home(request: HttpRequest, *, now: datetime) -> Home:
     heard = health.messages(scope, now=now)
     missing = undelivered(scope, now=now) if sees_orders else None
     failing = [one.refused_since for one in heard if one.fail and one.refused_since]
-    queue = cases.queue(may, scope, now=now, failing_since=failing, undelivered=missing)
+    queue = cases.queue(request.user, scope, now=now, failing_since=failing, undelivered=missing)
     cells = _cells(scope, hours, heard, now) if sees_orders else []
     sees_totals = may("orders.view_totals") and bool(scope.games)
     money = today(scope, hours) if hours and sees_totals else None

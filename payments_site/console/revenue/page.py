@@ -65,7 +65,9 @@ def _file(request: HttpRequest, question: Question, report: Report, profile: Pro
     if not request.user.has_perm(EXPORT):
         raise PermissionDenied
     name = files.file_name(question, profile)
-    write_down(request, "export", label=name, detail={"filters": [str(one) for one in question.filters_in_words()]})
+    write_down(
+        request, "export_revenue", label=name, detail={"filters": [str(one) for one in question.filters_in_words()]}
+    )
     return files.answer(question, report, profile)
 
 

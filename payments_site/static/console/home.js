@@ -25,6 +25,9 @@
       return;
     }
     said.textContent = usual;
-    location.reload();
+    // Says that nobody pressed anything: an unattended screen is no reason to stay logged in.
+    const here = new URL(location.href);
+    here.searchParams.set("by_itself", "1");
+    location.replace(here);
   }, LOOK_MS);
 })();
