@@ -19,6 +19,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -255,3 +256,11 @@ def _digest(proposal: Proposal, payload: Mapping[str, Any]) -> str:
         proposal.requested_by_id,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def waiting_for(user: Any) -> QuerySet[Proposal]:
+    """What this person could approve now: asked for by others, in their permissions, not expired."""
+    kinds = [kind.name for kind in KINDS.values() if user.has_perm(kind.permission)]
+    return Proposal.objects.filter(state=ProposalState.WAITING, kind__in=kinds, expires_at__gt=timezone.now()).exclude(
+        requested_by=user.pk
+    )

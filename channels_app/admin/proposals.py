@@ -175,11 +175,3 @@ class ProposalAdmin(ReadOnlyAdmin[Proposal]):
         if request.method == "POST" and kind is not None and not request.user.has_perm(kind.permission):
             raise PermissionDenied
         return super().act_view(request, object_id, act_name)
-
-
-def waiting_for(user: Any) -> QuerySet[Proposal]:
-    """What this person could approve now: asked for by others, in their permissions, not expired."""
-    kinds = [kind.name for kind in proposals.KINDS.values() if user.has_perm(kind.permission)]
-    return Proposal.objects.filter(state=ProposalState.WAITING, kind__in=kinds, expires_at__gt=timezone.now()).exclude(
-        requested_by=user.pk
-    )

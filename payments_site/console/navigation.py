@@ -14,8 +14,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from channels_app.admin.proposals import waiting_for
 from channels_app.console.addresses import PAGES
+from channels_app.proposals import waiting_for
 from payments_site.console.home.cases import waiting_for_people
 from payments_site.console.scope import scope_of
 

@@ -15,8 +15,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from channels_app.admin.proposals import waiting_for
 from channels_app.console.words import money_in_prose
+from channels_app.proposals import waiting_for
 from orders.cases import LIMIT_HOURS
 from orders.models import Case, CaseKind, Job, JobState
 from payments_site.console.home.undelivered import Undelivered
