@@ -147,6 +147,8 @@ def fold_some(*, seen: Seen | None, chunk: int = CHUNK) -> int | None:
         if not _only(cursor):
             return None
         upto = min(folded_to + chunk, seen_to)
+        # Planned for these very numbers: a plan for any numbers reads all orders, as if these might be most of them.
+        cursor.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         cursor.execute(_FOLD, {"after": folded_to, "upto": upto})
         added = int(_only(cursor))
         cursor.execute("UPDATE orders_revenuecursor SET folded_to = %s, folded_at = clock_timestamp()", (upto,))

@@ -22,6 +22,7 @@ from payments_site.console.scope import scope_of, zone_in_words
 from payments_site.people.account import password_was_changed
 from payments_site.people.login import log_in, log_out, may_enter
 from payments_site.people.urls import urls as people_urls
+from payments_site.postgres.planning import planned_anew
 
 
 class ConsoleSite(AdminSite):
@@ -38,7 +39,7 @@ class ConsoleSite(AdminSite):
         inner = super().admin_view(view, cacheable)
 
         def on_business_clock(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            with timezone.override(scope_of(request).zone), attributed(request):
+            with planned_anew(), timezone.override(scope_of(request).zone), attributed(request):
                 response = inner(request, *args, **kwargs)
                 if isinstance(response, TemplateResponse):
                     response.render()
@@ -79,7 +80,7 @@ class ConsoleSite(AdminSite):
         now = timezone.localtime()
         return {
             **super().each_context(request),
-            "look_up_address": reverse("admin:look_up") if any(page.name == "look_up" for page in PAGES) else "",
+            "look_up_address": reverse("admin:look_up"),
             "console_scope": scope_of(request),
             "console_clock": {"at": now, "zone": zone_in_words(now)},
         }
