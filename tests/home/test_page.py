@@ -102,8 +102,8 @@ class TestWhatWaits:
         browser = staff(superuser=True)
         now = timezone.now()
         Proposal.objects.create(
-            kind="x", subject="y", payload_sealed=b"", payload_sha256="", reason="because", requested_at=now,
-            expires_at=now + timedelta(days=1), requested_by=User.objects.get(),
+            kind="account.new", subject="y", payload_sealed=b"", payload_sha256="", reason="because", requested_at=now,
+            expires_at=now + timedelta(days=1), requested_by=User.objects.create_user("colleague"),
         )  # fmt: skip
         Job.objects.create(
             kind="export", asked={}, title="Orders", environment=Environment.PRODUCTION, requested_by="lin",
