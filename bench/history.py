@@ -1,7 +1,8 @@
 """A year of business in the tables: millions of orders with everything that belongs to them, written by SQL.
 
-The rows are as the services would have left them (the audit passes over them), but nothing was bought: triggers rest
-while the rows are written. Made of hashes of the order's number, so that every run builds the same year.
+The rows are as the services would have left them, except that no game was told anything (the audit, I-25, misses that
+for the last month); nothing was bought: triggers rest while the rows are written. Made of hashes of the order's number,
+so that every run builds the same year.
 """
 
 from collections.abc import Callable

@@ -122,7 +122,7 @@ class TestCatalogue:
 
 
 class TestKeys:
-    """An API key can be revoked here, once, by those who may; it is made by command and never shown."""
+    """An API key can be revoked here, once, by those who may; it is never shown again."""
 
     def test_revoking_asks_first_and_then_holds(self, busy_shop, staff):
         browser = staff("orders.view_apikey", "orders.change_apikey")
