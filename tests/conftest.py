@@ -2,7 +2,8 @@
 
 import pytest
 from django.db import connection
-from hypothesis import settings
+from django.test import Client
+from hypothesis import settings as made_up
 
 from channels_app import vault
 from channels_app.accounts import enable_method, forget_accounts, save_account
@@ -11,10 +12,11 @@ from fulfillment.models import Item, ItemKind, ProductGrant
 from orders.authentication import forget_keys, new_api_key
 from orders.models import Game, Product, ProductPrice
 from tests import keys
+from tests.browser import Browser, chromium
 
 # Made-up input is made up in the same way every time: a test fails for a change, never for luck.
-settings.register_profile("same every time", derandomize=True, deadline=None)
-settings.load_profile("same every time")
+made_up.register_profile("same every time", derandomize=True, deadline=None)
+made_up.load_profile("same every time")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,3 +88,49 @@ def _account(channel, provider, code, credentials):
     for method in ADAPTERS[provider].methods:
         enable_method(channel=channel, method=method, account=account)
     return account
+
+
+# --- a real browser ---------------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for the whole run; its tabs share nothing. A machine without one says so, test by test."""
+    binary = chromium()
+    if binary is None:
+        pytest.skip("no Chromium is installed (looked for chromium, google-chrome)")
+    with Browser(binary) as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser):
+    """Opens tabs; afterwards no page may have had a fault of its own."""
+    pages = []
+
+    def open_tab(**device):
+        pages.append(browser.page(**device))
+        return pages[-1]
+
+    yield open_tab
+    faults = [fault for page in pages for fault in page.faults]
+    for page in pages:
+        page.close()
+    assert faults == []
+
+
+@pytest.fixture
+def tab_of(tab, live_server, settings):
+    """Opens a tab in which a person is logged in already: how people get in is tested at the door (tests/people)."""
+    settings.PUBLIC_BASE_URL = live_server.url
+    settings.CONSOLE_SECOND_FACTOR = "optional"
+
+    def open_tab(person, **device):
+        page = tab(**{"language": "en", **device})
+        page.site = live_server.url
+        client = Client()
+        client.force_login(person)
+        page.goto(f"{page.site}/admin/login/")
+        key = client.cookies[settings.SESSION_COOKIE_NAME].value
+        page._send("Network.setCookie", name=settings.SESSION_COOKIE_NAME, value=key, url=page.site)
+        return page
+
+    return open_tab

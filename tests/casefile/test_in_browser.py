@@ -8,47 +8,20 @@ from channels_app.models import MerchantAccount
 from fulfillment.models import Delivery, WebhookEndpoint, WebhookMessage
 from orders.models import Order
 from payments_site.people.roles import Role, permissions_of
-from tests.browser import Browser, chromium
 from tests.casefile.test_delivering_again import in_game, refused
 from tests.console.conftest import Shop
 from tests.people.steps import authenticator_of, log_in, put
 from tests.telling.conftest import buy, dispatching, server, servers, told, wait_for
 
 __all__ = ["buy", "in_game", "refused", "server", "servers", "told"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (looked for chromium, google-chrome)"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PASSWORD = "a long console password"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Browser(chromium()) as running:
-        yield running
 
 
 @pytest.fixture
 def site(live_server, settings) -> str:
     settings.PUBLIC_BASE_URL = live_server.url
     return live_server.url
-
-
-@pytest.fixture
-def tab(browser, site):
-    """Opens tabs; afterwards no page may have had a fault of its own."""
-    pages = []
-
-    def open_tab(**device):
-        pages.append(browser.page(**device))
-        return pages[-1]
-
-    yield open_tab
-    faults = [fault for page in pages for fault in page.faults]
-    for page in pages:
-        page.close()
-    assert faults == []
 
 
 @pytest.fixture

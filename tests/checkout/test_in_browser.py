@@ -10,31 +10,27 @@ from fulfillment.delivering import confirm
 from fulfillment.endpoints import set_endpoint
 from fulfillment.models import Delivery, DeliveryMode, DeliveryPolicy, LedgerEntry
 from orders.models import EventKind
-from tests.browser import Browser, chromium
 from tests.buying import attempt_at, make_order, settle
 from tests.checkout.conftest import WECHAT, Player
 from tests.delivering.streams import connections, stream_server, until
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (looked for chromium, google-chrome)"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Browser(chromium()) as running:
-        yield running
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def site(live_server, settings) -> str:
+def site(live_server, settings):
     """A server that providers can reach. Nobody streams: pages fall back to asking, and are answered at once."""
     settings.PUBLIC_BASE_URL = live_server.url
     settings.STREAM_BASE_URL = "http://127.0.0.1:9"
     settings.LONG_POLLS_AT_ONCE = 0
-    return live_server.url
+    yield live_server.url
+    until(lambda: connections() == 0)
+
+
+@pytest.fixture
+def tab(site, tab):
+    """Its pages are closed before the server is waited for to be quiet."""
+    return tab
 
 
 @pytest.fixture
@@ -51,23 +47,6 @@ def link(order, site) -> str:
 def link_to(order, site: str) -> str:
     player = Player(order)
     return f"{site}{player.path}?{urlencode({'token': player.token})}"
-
-
-@pytest.fixture
-def tab(browser, site):
-    """Opens tabs; afterwards closes them, lets no fault of a page pass, and waits until the server is quiet."""
-    pages = []
-
-    def open_tab(**device):
-        pages.append(browser.page(**device))
-        return pages[-1]
-
-    yield open_tab
-    faults = [fault for page in pages for fault in page.faults]
-    for page in pages:
-        page.close()
-    until(lambda: connections() == 0)
-    assert faults == []
 
 
 @pytest.fixture

@@ -1,49 +1,21 @@
 """A real browser on the list: narrow it, leaf through it, act on what it finds, look at the results."""
 
+import itertools
+
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 
 from orders.jobs import run_due_jobs
 from orders.models import Order
-from tests.browser import Browser, chromium
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (looked for chromium, google-chrome)"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Browser(chromium()) as running:
-        yield running
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def tab(browser, live_server, settings):
-    """Opens a tab of somebody who is logged in; afterwards no page may have had a fault of its own."""
-    settings.PUBLIC_BASE_URL = live_server.url
-    settings.CONSOLE_SECOND_FACTOR = "optional"
-    pages = []
-
-    def open_tab(**device):
-        page = browser.page(**{"language": "en", **device})
-        pages.append(page)
-        client = Client()
-        client.force_login(User.objects.create_superuser(f"lin{len(pages)}", password="a long console password"))
-        page.goto(f"{live_server.url}/admin/login/")
-        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-        page._send("Network.setCookie", name=settings.SESSION_COOKIE_NAME, value=cookie, url=live_server.url)
-        page.site = live_server.url
-        return page
-
-    yield open_tab
-    faults = [fault for page in pages for fault in page.faults]
-    for page in pages:
-        page.close()
-    assert faults == []
+def tab(tab_of):
+    """A tab of somebody who may do everything."""
+    people = itertools.count(1)
+    return lambda **device: tab_of(User.objects.create_superuser(f"lin{next(people)}"), **device)
 
 
 def rows(page) -> int:

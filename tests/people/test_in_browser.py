@@ -2,6 +2,7 @@
 
 import io
 import logging
+from functools import partial
 
 import pytest
 from django.contrib import admin
@@ -12,21 +13,10 @@ from django.db import connection
 from payments_site.models import Authenticator
 from payments_site.people import factors
 from payments_site.people.session_store import SessionStore
-from tests.browser import Browser, chromium
 from tests.people.conftest import PASSWORD
 from tests.people.steps import a_minute_passes, authenticator_of, code_for, code_of, log_in, put, seed_on
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (looked for chromium, google-chrome)"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Browser(chromium()) as running:
-        yield running
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
@@ -36,19 +26,9 @@ def site(live_server, settings) -> str:
 
 
 @pytest.fixture
-def tab(browser, site):
-    """Opens tabs; afterwards no page may have had a fault of its own."""
-    pages = []
-
-    def open_tab(**device):
-        pages.append(browser.page(**{"language": "en", **device}))
-        return pages[-1]
-
-    yield open_tab
-    faults = [fault for page in pages for fault in page.faults]
-    for page in pages:
-        page.close()
-    assert faults == []
+def tab(tab):
+    """In English, unless a test says otherwise."""
+    return partial(tab, language="en")
 
 
 @pytest.fixture
