@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 
 from fulfillment import telling
 from fulfillment.models import (
+    LEASE_S,
     DeliveryMode,
     EndpointState,
     GameEvent,
@@ -18,8 +19,7 @@ from fulfillment.models import (
     WebhookAttempt,
     WebhookMessage,
 )
-from fulfillment.outbox import LEASE_S
-from fulfillment.redelivering import Asking, asking_for
+from fulfillment.redelivering import Asking, asking_for, next_try
 from orders.casefile.facts import DeliveryFacts, FloorAbove, Server
 from orders.casefile.moments import Moment, Tone
 from orders.models import DeliveryState, Order, OrderState
@@ -45,7 +45,7 @@ def delivery_facts(order: Order, now: datetime) -> DeliveryFacts:
         last_try_at=tries.at if tries else None,
         last_status=message.last_status if message else None,
         last_words=answer_words(tries) if tries else (message.last_error if message else ""),
-        next_try_at=_next_try_at(asking) if waiting else None,
+        next_try_at=next_try(asking) if waiting else None,
         sending=waiting and message is not None and _is_leased(message, now),
         stops_at=message.created_at + timedelta(seconds=settings.WEBHOOK_PARK_AFTER_S) if message and waiting else None,
         receipt=asking.delivery.receipt if asking.delivery else "",
@@ -62,14 +62,6 @@ def _server(asking: Asking) -> Server:
         EndpointState.PAUSED: Server.PAUSED,
         EndpointState.DISABLED: Server.SWITCHED_OFF,
     }[EndpointState(endpoint.state)]
-
-
-def _next_try_at(asking: Asking) -> datetime | None:
-    """A failing endpoint is tried with one message at a time: not before its next probe."""
-    message, endpoint = asking.message, asking.endpoint
-    if message is None or endpoint is None or message.next_attempt_at is None:
-        return None
-    return max(message.next_attempt_at, endpoint.next_probe_at or message.next_attempt_at)
 
 
 def _is_leased(message: WebhookMessage, now: datetime) -> bool:

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from django.utils import timezone
 
 from channels_app.ids import uuid7
-from fulfillment import hastening, telling
-from fulfillment.models import DeliveryMode, DeliveryStatus
+from fulfillment import redelivering, telling
+from fulfillment.models import DeliveryMode, DeliveryStatus, EndpointState
 from fulfillment.poking import poke
 from orders import cases
 from orders.documents import order_document
@@ -143,13 +144,15 @@ def on_order_cancelled(*, order: Order, now: datetime) -> None:
 
 
 def next_try(*, order: Order) -> datetime | None:
-    """When the game server is asked for the goods next."""
-    return hastening.next_try(order_no=order.order_no)
+    """When the game server is asked for the goods next. None: nothing is going to be tried by itself."""
+    asking = redelivering.asking_for(order)
+    active = asking.endpoint is not None and asking.endpoint.state == EndpointState.ACTIVE
+    return redelivering.next_try(asking) if active else None
 
 
 def try_now(*, order: Order) -> bool:
-    """Ask the game server for the goods now."""
-    return hastening.try_now(order_no=order.order_no)
+    """Ask the game server for the goods now, at a player's word. False when nothing had to be moved."""
+    return redelivering.deliver_again(order, now=timezone.now(), probe=False) is redelivering.Redelivery.SENT
 
 
 # --- deliveries that wait for the game server ---------------------------------------------------------------

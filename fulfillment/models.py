@@ -419,6 +419,11 @@ class MessageState(models.TextChoices):
     PARKED = "parked", _("stopped, needs a person")
 
 
+# Whoever sends a message holds it so many seconds; what is due sooner may be on its way. Longer than the longest try
+# (15 s), so that only a dead dispatcher's message is taken over.
+LEASE_S = 20.0
+
+
 class WebhookMessage(models.Model):
     """The duty to tell one endpoint one event: this row is the outbox, inserted with the fact itself."""
 

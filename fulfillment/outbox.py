@@ -24,13 +24,11 @@ from django.utils import timezone
 
 from channels_app.vault import VaultClosed
 from fulfillment import delivering, telling
-from fulfillment.models import Delivery, DeliveryStatus, WebhookEndpoint
+from fulfillment.models import LEASE_S, Delivery, DeliveryStatus, WebhookEndpoint
 from orders import cases
 from orders.models import CaseKind
 from orders.sql import pipelined_transaction, raw_connection, retrying
 
-# Longer than the longest try (15 s), so that only a dead dispatcher's message is taken over.
-LEASE_S = 20.0
 IN_FLIGHT_PER_ENDPOINT = 32
 FAILURES_BEFORE_PROBING = 5
 # An endpoint that has been away for long is asked less often: every twentieth of its absence, between one and twenty

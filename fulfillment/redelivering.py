@@ -1,8 +1,11 @@
-"""Delivering again at a person's word: the message that asks the game server for the goods goes out at once.
+"""Delivering again at somebody's word: the message that asks the game server for the goods goes out at once.
 
 It is the same message with the same id and the same bytes, so a game server that has granted it before recognises it
 and grants nothing twice; and a delivery that is confirmed is confirmed once. Nothing is made anew in here: only the
 time of the next try moves.
+
+A member of staff also brings the next probe of a failing endpoint forward. A player never does: a server that is down
+keeps its pace, however many press the button.
 """
 
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from django.db.models import QuerySet
 
 from fulfillment import telling
 from fulfillment.models import (
+    LEASE_S,
     Delivery,
     DeliveryMode,
     DeliveryStatus,
@@ -24,11 +28,9 @@ from fulfillment.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
-from fulfillment.outbox import LEASE_S
 from fulfillment.poking import poke
 from orders.models import Order, OrderState
 
-# Whoever sends a message holds it this long; what is due sooner may be on its way.
 _LEASE = timedelta(seconds=LEASE_S)
 
 
@@ -62,7 +64,7 @@ def asking_for(order: Order) -> Asking:
         or Delivery.objects.filter(player__in=_player_of(order), order=order).first()
     )
     message = (
-        WebhookMessage.objects.filter(event__in=_requests_of(order)).select_related("endpoint", "event").first()
+        WebhookMessage.objects.filter(event__in=requests_of(order)).select_related("endpoint", "event").first()
     )  # fmt: skip
     endpoint = message.endpoint if message else WebhookEndpoint.objects.filter(game=order.game_id).first()
     return Asking(delivery, message, endpoint)
@@ -72,10 +74,22 @@ def hindrance(order: Order, *, now: datetime) -> Redelivery | None:
     """Why an order cannot be delivered again now; None when it can."""
     if order.state != OrderState.PAID:
         return Redelivery.UNPAID
-    return _hindrance(order, asking_for(order), now)
+    asking = asking_for(order)
+    return _hindrance(asking, due=next_try(asking), now=now)
 
 
-def _hindrance(order: Order, asking: Asking, now: datetime) -> Redelivery | None:
+def next_try(asking: Asking) -> datetime | None:
+    """When the game server is asked by itself. A failing endpoint is tried with one message at a time: not before its
+    next probe. None: not by itself.
+    """
+    message, endpoint = asking.message, asking.endpoint
+    if message is None or endpoint is None or message.next_attempt_at is None:
+        return None
+    return max(message.next_attempt_at, endpoint.next_probe_at or message.next_attempt_at)
+
+
+def _hindrance(asking: Asking, *, due: datetime | None, now: datetime) -> Redelivery | None:
+    """`due`: when it goes out anyway; being sent, or due so soon that asking for it changes nothing, is under way."""
     delivery, message, endpoint = asking.delivery, asking.message, asking.endpoint
     if delivery is None or delivery.state == DeliveryStatus.REVOKED:
         return Redelivery.TAKEN_BACK
@@ -85,35 +99,33 @@ def _hindrance(order: Order, asking: Asking, now: datetime) -> Redelivery | None
         return Redelivery.NO_ADDRESS
     if endpoint.state != EndpointState.ACTIVE:
         return Redelivery.PAUSED if endpoint.state == EndpointState.PAUSED else Redelivery.SWITCHED_OFF
-    if _is_under_way(message, endpoint, now):
+    if message.state == MessageState.WAITING and due is not None and due <= now + _LEASE:
         return Redelivery.UNDER_WAY
     return None
 
 
-def _is_under_way(message: WebhookMessage, endpoint: WebhookEndpoint, now: datetime) -> bool:
-    """Being sent, or due so soon that asking for it changes nothing. At a failing endpoint the probe decides."""
-    if message.state != MessageState.WAITING or message.next_attempt_at is None:
-        return False
-    due = max(message.next_attempt_at, endpoint.next_probe_at or message.next_attempt_at)
-    return due <= now + _LEASE
+def deliver_again(order: Order, *, now: datetime, probe: bool = True) -> Redelivery:
+    """Send the request for an order's goods again at once. Committed when it returns; safe to repeat.
 
-
-def deliver_again(order: Order, *, now: datetime) -> Redelivery:
-    """Send the request for an order's goods again at once. Committed when it returns; safe to repeat."""
+    `probe`: whether a failing endpoint is probed for it now; else the request waits for the endpoint's own turn.
+    """
     with transaction.atomic():
         # A dispatcher that writes a try down holds the same rows; whoever comes second sees what the first did.
         order.refresh_from_db(fields=["state"])
         if order.state != OrderState.PAID:
             return Redelivery.UNPAID
         asking = asking_for(order)
-        why_not = _hindrance(order, asking, now)
+        own_time = asking.message.next_attempt_at if asking.message else None
+        why_not = _hindrance(asking, due=next_try(asking) if probe else own_time, now=now)
         if why_not is not None:
             return why_not
         assert asking.message is not None  # noqa: S101  # _hindrance has seen it
         assert asking.endpoint is not None  # noqa: S101
         _make_due(order, asking.message, now)
-        # A failing endpoint is tried with one message at a time; a person's word is reason enough to try now.
-        WebhookEndpoint.objects.filter(pk=asking.endpoint.pk, next_probe_at__gt=now).update(next_probe_at=now)
+        if probe:
+            # Tried with one message at a time; the word of somebody who looks after it is reason enough to try now.
+            failing = WebhookEndpoint.objects.filter(pk=asking.endpoint.pk, next_probe_at__gt=now)
+            failing.update(next_probe_at=now)
         transaction.on_commit(poke)
     return Redelivery.SENT
 
@@ -138,6 +150,6 @@ def _player_of(order: Order) -> QuerySet[Player]:
     return Player.objects.filter(game=order.game_id, environment=order.environment, uid=order.uid)
 
 
-def _requests_of(order: Order) -> QuerySet[GameEvent]:
+def requests_of(order: Order) -> QuerySet[GameEvent]:
     """The event that asks for an order's goods. (The exclusion names the partial index.)"""
     return GameEvent.objects.filter(order_no=order.order_no, type=telling.DELIVERY_REQUESTED).exclude(order_no="")

@@ -3,6 +3,7 @@
 Every filter is a stranger's word from the address bar: what it does not know it takes as not said.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +20,6 @@ from django.utils.translation import gettext_lazy
 from channels_app.console import periods
 from channels_app.console.bearings import bearings_of
 from channels_app.console.periods import Period
-from channels_app.models import Environment
 
 # A chip says how many, as far as anybody acts on the number.
 COUNTED_ON_CHIP = 99
@@ -59,16 +59,7 @@ class ColumnFilter(ExactFilter):
         return queryset.filter(**{self.column: chosen}) if chosen else queryset
 
 
-class EnvironmentFilter(ColumnFilter):
-    """Real money or play money, for tables that know no game."""
-
-    title = gettext_lazy("environment")
-    parameter_name = "environment"
-    column = "environment"
-    offered = tuple(Environment)
-
-
-class TextFilter(ExactFilter):
+class TextFilter(ExactFilter, ABC):
     """Something typed. `read` makes conditions of it, or None of what cannot be read."""
 
     shape: ClassVar[str] = "text"
@@ -92,9 +83,9 @@ class TextFilter(ExactFilter):
         """What was typed, for whoever puts the filters of a list into words."""
         yield {"selected": True, "query_string": "?", "display": self.chosen() or ""}
 
+    @abstractmethod
     def read(self, typed: str) -> dict[str, Any] | None:
         """The conditions."""
-        raise NotImplementedError
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Rows that fit."""

@@ -19,6 +19,7 @@ from fulfillment.admin.finding import messages_about
 from fulfillment.admin.states import message_mark, tries_in_words
 from fulfillment.endpoints import requeue
 from fulfillment.models import (
+    LEASE_S,
     EndpointState,
     GameEvent,
     MessageState,
@@ -26,7 +27,6 @@ from fulfillment.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
-from fulfillment.outbox import LEASE_S
 from fulfillment.telling import DELIVERY_REQUESTED, ORDER_CANCELLED, ORDER_DELIVERED, ORDER_PAID
 from orders.admin.order_filters import BooksFilter
 

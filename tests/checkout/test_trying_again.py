@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from fulfillment import hastening, outbox
+from fulfillment import delivering, outbox, redelivering
 from fulfillment.delivering import confirm, park
 from fulfillment.endpoints import pause_endpoint, set_endpoint
 from fulfillment.models import (
@@ -50,8 +50,10 @@ def request_(order) -> WebhookMessage:
     messages.exclude(pk=message.pk).update(
         state=MessageState.DELIVERED, next_attempt_at=None, delivered_at=timezone.now()
     )  # fmt: skip
-    in_an_hour = timezone.now() + timedelta(hours=1)
-    WebhookMessage.objects.filter(pk=message.pk).update(attempts=4, next_attempt_at=in_an_hour)
+    an_hour = timedelta(hours=1)
+    WebhookMessage.objects.filter(pk=message.pk).update(
+        attempts=4, created_at=timezone.now() - an_hour, next_attempt_at=timezone.now() + an_hour
+    )
     message.refresh_from_db()
     return message
 
@@ -139,18 +141,12 @@ class TestTryingAgain:
         assert "选择支付方式" in words(follow(player))
         assert WebhookMessage.objects.count() == 0
 
-    def test_it_is_found_by_its_order_however_many_there_are(self, request_):
-        about = {"order_no": request_.event.order_no, "requested": "delivery.requested", "lease_s": 20.0}
-        for statement in (hastening._NEXT_TRY, hastening._TRY_NOW):
-            with connection.cursor() as cursor:
-                cursor.execute("SET LOCAL enable_seqscan = off")
-                cursor.execute(f"EXPLAIN {statement}", about)
-                plan = "\n".join(line for (line,) in cursor.fetchall())
-            assert "game_event_order" in plan
-            assert "Seq Scan" not in plan
-
-    def test_the_lease_is_the_dispatchers(self):
-        assert hastening._LEASE_S == outbox.LEASE_S
+    def test_it_is_found_by_its_order_however_many_there_are(self, order, request_):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        plan = WebhookMessage.objects.filter(event__in=redelivering.requests_of(order)).explain()
+        assert "game_event_order" in plan
+        assert "Seq Scan" not in plan
 
 
 class TestTheNextTry:
@@ -172,7 +168,7 @@ class TestTheNextTry:
         WebhookMessage.objects.filter(pk=request_.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=20))
         assert "一般只要几秒" in Player(order).reads()
 
-    def test_before_paying_nothing_is_looked_up(self, client, api_key, endpoint, wechat_account):
+    def test_before_paying_there_is_none(self, client, api_key, endpoint, wechat_account):
         order = make_order(client, api_key)
-        assert hastening.next_try(order_no=order.order_no) is None
-        assert hastening.try_now(order_no="") is False
+        assert delivering.next_try(order=order) is None
+        assert delivering.try_now(order=order) is False
