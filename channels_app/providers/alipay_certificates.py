@@ -7,7 +7,6 @@ bundle also holds roots with national Chinese algorithms, which our library refu
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from channels_app.providers import rsa
 from channels_app.providers.base import CredentialsInvalid
 from channels_app.providers.credentials import text_of
-from channels_app.providers.fields import CredentialField, FieldKind
+from channels_app.providers.fields import PEM, CredentialField, FieldKind
 
 FIELDS = (
     CredentialField(
@@ -80,7 +79,6 @@ FIELDS = (
 )
 CERTIFICATE_FILES = ("app_cert", "alipay_cert", "alipay_root_cert")
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _RSA_SIGNATURES = "1.2.840.113549.1.1."
 _SHORTEST_KEY_BITS = 2048
 _LONGEST_CHAIN = 5
@@ -197,7 +195,7 @@ def _signing_keys(credentials: Mapping[str, Any], roots: Sequence[x509.Certifica
 
 def _first_certificate(credentials: Mapping[str, Any], name: str) -> x509.Certificate:
     """The certificate that a file is about; those behind it only explain it."""
-    blocks = _PEM.findall(text_of(credentials, name))
+    blocks = PEM.findall(text_of(credentials, name))
     certificate = _parsed(blocks[0]) if blocks else None
     if certificate is None:
         raise CredentialsInvalid(f"{name} does not begin with a PEM certificate")
@@ -205,7 +203,7 @@ def _first_certificate(credentials: Mapping[str, Any], name: str) -> x509.Certif
 
 
 def _certificates(text: str) -> list[x509.Certificate]:
-    parsed = (_parsed(block) for block in _PEM.findall(text))
+    parsed = (_parsed(block) for block in PEM.findall(text))
     return [certificate for certificate in parsed if certificate is not None]
 
 

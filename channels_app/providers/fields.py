@@ -21,7 +21,8 @@ from django_stubs_ext import StrOrPromise
 from channels_app.providers import rsa
 from channels_app.providers.base import CredentialsInvalid
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# A certificate as text; a file may hold several.
+PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _FINGERPRINT_DIGITS = 16
 
 
@@ -82,7 +83,7 @@ def from_form(field: CredentialField, typed: str) -> Any:
     text = typed.strip()
     if not text:
         return None
-    return _PEM.findall(text) or [text] if field.kind is FieldKind.CERTIFICATES else text
+    return PEM.findall(text) or [text] if field.kind is FieldKind.CERTIFICATES else text
 
 
 def to_form(field: CredentialField, value: Any) -> str:
@@ -98,7 +99,7 @@ def _facts(field: CredentialField, value: Any) -> Sequence[KeyFact]:
     if field.kind is FieldKind.SECRET:
         return (KeyFact(field=field.name, fingerprint=_short(str(value).encode())),)
     if field.kind in (FieldKind.CERTIFICATE, FieldKind.CERTIFICATES):
-        texts = value if isinstance(value, list) else _PEM.findall(str(value))
+        texts = value if isinstance(value, list) else PEM.findall(str(value))
         return [fact for text in texts if (fact := _certificate_fact(field.name, text))]
     try:
         private = field.kind is FieldKind.PRIVATE_KEY
