@@ -22,10 +22,10 @@ from channels_app.admin.account_forms import keys_form, new_account_form
 from channels_app.admin.account_words import check_in_words, check_mark, expiry_mark, first_expiry
 from channels_app.checking import check_account
 from channels_app.console.audit import RequestForm
-from channels_app.console.lists import ColumnFilter
+from channels_app.console.filters import ColumnFilter
 from channels_app.console.pages import Act, ActRefused, Panel, ReadOnlyAdmin, table
 from channels_app.console.words import column, copyable, environment_mark, link, mark, number
-from channels_app.models import AccountState, ChannelMethod, MerchantAccount
+from channels_app.models import AccountState, ChannelMethod, Environment, MerchantAccount
 from channels_app.proposals import Asked, Done, Kind, ProposalRefused, ask_or_do, changes, register
 from channels_app.providers import ADAPTERS, METHODS
 
@@ -223,11 +223,42 @@ def _replace(request: HttpRequest, account: MerchantAccount, given: dict[str, An
     }
 
 
+class ProviderFilter(ColumnFilter):
+    """At which provider."""
+
+    title = gettext_lazy("provider")
+    parameter_name = "provider"
+    column = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """All we speak to."""
+        return [(code, adapter.label) for code, adapter in ADAPTERS.items()]
+
+
+class EnvironmentFilter(ColumnFilter):
+    """Real money or play money: accounts are looked at side by side."""
+
+    title = gettext_lazy("environment")
+    parameter_name = "environment"
+    column = "environment"
+    offered = tuple(Environment)
+
+
+class AccountStateFilter(ColumnFilter):
+    """Whether new payments go through it."""
+
+    title = gettext_lazy("state")
+    parameter_name = "state"
+    column = "state"
+    offered = tuple(AccountState)
+
+
 @admin.register(MerchantAccount)
 class MerchantAccountAdmin(ReadOnlyAdmin[MerchantAccount]):
     """Accounts at providers. Keys go in and never come out; the state moves by acts."""
 
     game_path = ""
+    list_filter = (ProviderFilter, EnvironmentFilter, AccountStateFilter)
     list_display = ("code", "provider_name", "where", "standing", "checked", "runs_out", "updated_at")
     fields = ("provider_name", "code", "where", "standing", "credentials_version", "created_at", "updated_at")
     provider_name = column(gettext_lazy("provider"), lambda account: ADAPTERS[account.provider].label)

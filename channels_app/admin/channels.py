@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from channels_app.accounts import AccountRefused, enable_method
+from channels_app.console.filters import SwitchFilter
 from channels_app.console.pages import Act, ActRefused, ConsoleAdmin
 from channels_app.models import AccountState, Channel, ChannelMethod, Environment, MerchantAccount
 from channels_app.providers import ADAPTERS, METHODS
@@ -67,6 +68,14 @@ class ChannelMethodInline(admin.TabularInline[ChannelMethod, Channel]):
         return super().get_queryset(request).select_related("account")
 
 
+class ActiveFilter(SwitchFilter):
+    """Whether it sells."""
+
+    title = gettext_lazy("active")
+    parameter_name = "active"
+    column = "is_active"
+
+
 @admin.register(Channel)
 class ChannelAdmin(ConsoleAdmin[Channel]):
     """Sales channels: named, switched on and off, never deleted. Switching a method off is one person's act: it may
@@ -77,6 +86,7 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
 
     game_path = ""
     list_display = ("code", "name", "is_active", "created_at")
+    list_filter = (ActiveFilter,)
     inlines = (ChannelMethodInline,)
     list_note = gettext_lazy("Where orders come from: a shop, a store, the official site. Never a payment provider.")
     acts = (

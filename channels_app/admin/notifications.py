@@ -17,7 +17,7 @@ from channels_app import inbox
 from channels_app.admin.accounts import AccountFilter
 from channels_app.admin.microscope import conclusion, looked_at, step_in_words
 from channels_app.console import audit
-from channels_app.console.lists import ColumnFilter
+from channels_app.console.filters import ColumnFilter, PeriodFilter
 from channels_app.console.pages import Act, ActRefused, ReadOnlyAdmin, history
 from channels_app.console.words import clock, column, link, mark, number
 from channels_app.microscope import examine
@@ -46,13 +46,19 @@ def verdict_mark(notification: Notification) -> object:
     return mark(notification.get_verdict_display(), VERDICT_TONES[Verdict(notification.verdict)])
 
 
+class ReceivedPeriod(PeriodFilter):
+    """When the message came."""
+
+    column = "received_at"
+
+
 class VerdictFilter(ColumnFilter):
-    """The two verdicts that have an index, because they are looked for."""
+    """What became of a message, within the period."""
 
     title = gettext_lazy("verdict")
     parameter_name = "verdict"
     column = "verdict"
-    offered = (Verdict.RECEIVED, Verdict.REFUSED)
+    offered = tuple(Verdict)
 
 
 def _open_raw(request: HttpRequest, notification: Notification, given: dict[str, Any]) -> HttpResponse:
@@ -132,7 +138,7 @@ class NotificationAdmin(ReadOnlyAdmin[Notification]):
     change_form_template = "admin/console/case_notification.html"
     list_display_links = ("received_at",)
     list_select_related = ("account",)
-    list_filter = (AccountFilter, VerdictFilter)
+    list_filter = (ReceivedPeriod, AccountFilter, VerdictFilter)
     search_help_text = gettext_lazy("Attempt number or provider transaction, exactly.")
     judged = column(gettext_lazy("verdict"), verdict_mark)
     attempt = column(gettext_lazy("attempt number"), lambda notification: number(notification.attempt_no))

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from channels_app import proposals
 from channels_app.console.audit import ReasonForm
-from channels_app.console.lists import ExactFilter
+from channels_app.console.filters import ExactFilter
 from channels_app.console.pages import Act, Panel, ReadOnlyAdmin, history, table
 from channels_app.console.words import clock, column, mark, number
 from channels_app.models import Proposal, ProposalState

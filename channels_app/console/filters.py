@@ -59,6 +59,14 @@ class ColumnFilter(ExactFilter):
         return queryset.filter(**{self.column: chosen}) if chosen else queryset
 
 
+class SwitchFilter(ColumnFilter):
+    """On or off, for a table short enough to be read."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Both."""
+        return [("1", _("yes")), ("0", _("no"))]
+
+
 class TextFilter(ExactFilter, ABC):
     """Something typed. `read` makes conditions of it, or None of what cannot be read."""
 

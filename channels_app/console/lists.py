@@ -9,11 +9,6 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 
-from channels_app.console.filters import ColumnFilter, ExactFilter
-from channels_app.console.paging import KeysetChangeList
-
-__all__ = ["CappedPaginator", "ColumnFilter", "ExactFilter", "KeysetChangeList", "found_keys", "keys_of"]
-
 COUNTED_AT_MOST = 10_000
 FOUND_AT_MOST = 1_000
 

@@ -29,7 +29,8 @@ from django.utils.translation import gettext_lazy
 from channels_app import trail
 from channels_app.console import audit, reach, two_people
 from channels_app.console.filters import parameters_of
-from channels_app.console.lists import FOUND_AT_MOST, CappedPaginator, KeysetChangeList, found_keys
+from channels_app.console.lists import FOUND_AT_MOST, CappedPaginator, found_keys
+from channels_app.console.paging import KeysetChangeList
 from channels_app.console.stepping_up import ask_for_factor, factor_is_fresh
 from channels_app.proposals import Asked, ProposalRefused
 

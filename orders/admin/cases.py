@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from channels_app.console.cells import when, with_sandbox, yuan
-from channels_app.console.lists import ExactFilter, found_keys
+from channels_app.console.filters import ExactFilter
+from channels_app.console.lists import found_keys
 from channels_app.console.pages import ReadOnlyAdmin, history
 from channels_app.console.words import clock, column, environment_mark, link, mark, money_in_prose, number
 from orders import narrating

@@ -1,6 +1,6 @@
 """What a game sells, and for how much."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -10,9 +10,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from channels_app.console.filters import ColumnFilter, SwitchFilter
 from channels_app.console.pages import Inlines
 from channels_app.console.proposing import ProposingAdmin
 from orders.models import Game, Product, ProductPrice
+from orders.staff import games_of
 
 
 class PriceForm(forms.ModelForm[ProductPrice]):
@@ -39,12 +41,35 @@ class PriceInline(admin.TabularInline[ProductPrice, Product]):
     ordering = ("currency", "channel", "pk")
 
 
+class GameFilter(ColumnFilter):
+    """Of one game, among those this person works for."""
+
+    title = gettext_lazy("game")
+    parameter_name = "game"
+    column = "game"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """By name."""
+        mine = games_of(request.user)
+        games = Game.objects.all() if mine is None else Game.objects.filter(pk__in=mine)
+        return [(str(pk), name) for pk, name in games.order_by("code").values_list("pk", "name")]
+
+
+class OnSaleFilter(SwitchFilter):
+    """Whether players can buy it."""
+
+    title = gettext_lazy("on sale")
+    parameter_name = "on_sale"
+    column = "is_active"
+
+
 @admin.register(Product)
 class ProductAdmin(ProposingAdmin[Product]):
     """What a game sells. Changes hold for later orders; made orders keep what they were promised."""
 
     game_path = "game"
     list_display = ("product_id", "name", "game", "is_active", "updated_at")
+    list_filter = (GameFilter, OnSaleFilter)
     list_select_related = ("game",)
     inlines: ClassVar[Inlines] = (PriceInline,)
     search_help_text = gettext_lazy("Product id, exactly.")

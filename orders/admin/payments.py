@@ -12,8 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from channels_app.admin.accounts import AccountFilter
 from channels_app.console.cells import when, yuan
-from channels_app.console.filters import AmountFilter, PeriodFilter, View, ViewsFilter
-from channels_app.console.lists import ExactFilter
+from channels_app.console.filters import AmountFilter, ExactFilter, PeriodFilter, View, ViewsFilter
 from channels_app.console.pages import ReadOnlyAdmin
 from channels_app.console.words import column, copy_button, environment_mark, link, money, number
 from orders.admin.exports import Exporting

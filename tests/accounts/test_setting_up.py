@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from channels_app.accounts import save_account
 from channels_app.models import AccountState, Channel, ChannelMethod, MerchantAccount
@@ -153,6 +154,16 @@ class TestCheckingAnAccount:
         account = save_account(provider="wechatpay", code="c", environment="sandbox", credentials=wrong)
         _said, kept = self.check(engineer(), account)
         assert kept["step"] == "verified"
+
+    def test_does_not_claim_more_than_an_unsigned_answer_proves(self, engineer, simulator, db):
+        credentials = simulator.store.merchant("wechatpay", "unsigned", base_url=simulator.url)
+        account = save_account(provider="wechatpay", code="c", environment="sandbox", credentials=credentials)
+        weather = {"provider": "wechatpay", "mode": "unsigned", "calls": []}
+        requests.post(f"{simulator.url}/control/weather", json=weather, timeout=10).raise_for_status()
+        said, kept = self.check(engineer(), account)
+        requests.post(f"{simulator.url}/control/weather", json={**weather, "mode": "ok"}, timeout=10)
+        assert kept["step"] == "half"
+        assert "first payment" in said[0]
 
     def test_says_when_nobody_answers(self, engineer, wechat_account):
         said, kept = self.check(engineer("zh-hans"), wechat_account)
