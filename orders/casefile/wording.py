@@ -286,7 +286,7 @@ def _no_goods(facts: Facts) -> Told:
 def _delivered(facts: Facts) -> Told:
     others = [prose.place(other.zone_id, other.role_id) for other in facts.other_receivers]
     here = _("the goods are with %(receiver)s.") % {"receiver": prose.receiver(facts.order)}
-    elsewhere = _("This player has also bought for %(others)s.") % {"others": _(", ").join(others)} if others else ""
+    elsewhere = _("This player has also ordered for %(others)s.") % {"others": _(", ").join(others)} if others else ""
     return Told(
         pgettext("console", "Paid and delivered"),
         prose.together(_paid(facts), _goods(facts)),

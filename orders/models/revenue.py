@@ -11,12 +11,12 @@ from channels_app.models import Environment
 from orders.models.catalogue import Game
 
 
-class RevenueDay(models.Model):
-    """One business day of one game, by channel, method, product, zone and currency.
+class Revenue(models.Model):
+    """What every row of sums is about, and what it adds up.
 
-    `made` and `made_paid` belong to the day the orders were made and know no method (it is chosen later): of the
-    orders made that day so many are paid by now. `paid` and `gross_minor` belong to the day of payment on the
-    provider's clock, refunds to the day of the refund.
+    `made` and `made_paid` belong to the time the orders were made and know no method (it is chosen later): of the
+    orders made then so many are paid by now. `paid` and `gross_minor` belong to the time of payment on the provider's
+    clock, refunds to the time of the refund.
     """
 
     game = models.ForeignKey(Game, models.PROTECT, related_name="+", verbose_name=_("game"), db_index=False)
@@ -25,14 +25,25 @@ class RevenueDay(models.Model):
     currency = models.CharField(_("currency"), max_length=3)
     channel_code = models.CharField(_("channel"), max_length=32)
     method = models.CharField(_("payment method"), max_length=30, blank=True)
-    product_code = models.CharField(_("product"), max_length=64)
-    zone_id = models.CharField(_("zone"), max_length=64, blank=True)
     made = models.PositiveIntegerField(_("orders made"), default=0)
     made_paid = models.PositiveIntegerField(_("of them paid"), default=0)
     paid = models.PositiveIntegerField(_("orders paid"), default=0)
     gross_minor = models.PositiveBigIntegerField(_("gross in minor units"), default=0)
     refunds = models.PositiveIntegerField(_("refunds"), default=0)
     refunded_minor = models.PositiveBigIntegerField(_("refunded in minor units"), default=0)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.game_id} {self.day} {self.channel_code} {self.gross_minor} {self.currency}"
+
+
+class RevenueDay(Revenue):
+    """One business day of one game, by channel, method, product, zone and currency."""
+
+    product_code = models.CharField(_("product"), max_length=64)
+    zone_id = models.CharField(_("zone"), max_length=64, blank=True)
     new_payers = models.PositiveIntegerField(_("first-time payers"), default=0)
 
     class Meta:
@@ -47,29 +58,14 @@ class RevenueDay(models.Model):
             ),
         ]  # fmt: skip
 
-    def __str__(self) -> str:
-        return f"{self.game_id} {self.day} {self.channel_code} {self.gross_minor} {self.currency}"
 
-
-class RevenueDayByChannel(models.Model):
+class RevenueDayByChannel(Revenue):
     """The sums of RevenueDay without product and zone: a year of them is a few thousand rows.
 
     Reports that neither ask for nor group by product or zone read these. A game of many zones has nearly as many
     rows of RevenueDay as orders.
     """
 
-    game = models.ForeignKey(Game, models.PROTECT, related_name="+", verbose_name=_("game"), db_index=False)
-    environment = models.CharField(_("environment"), max_length=10, choices=Environment)
-    day = models.DateField(_("business day"))
-    currency = models.CharField(_("currency"), max_length=3)
-    channel_code = models.CharField(_("channel"), max_length=32)
-    method = models.CharField(_("payment method"), max_length=30, blank=True)
-    made = models.PositiveIntegerField(_("orders made"), default=0)
-    made_paid = models.PositiveIntegerField(_("of them paid"), default=0)
-    paid = models.PositiveIntegerField(_("orders paid"), default=0)
-    gross_minor = models.PositiveBigIntegerField(_("gross in minor units"), default=0)
-    refunds = models.PositiveIntegerField(_("refunds"), default=0)
-    refunded_minor = models.PositiveBigIntegerField(_("refunded in minor units"), default=0)
     new_payers = models.PositiveIntegerField(_("first-time payers"), default=0)
 
     class Meta:
@@ -82,30 +78,15 @@ class RevenueDayByChannel(models.Model):
             ),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.game_id} {self.day} {self.channel_code} {self.gross_minor} {self.currency}"
 
-
-class RevenueHour(models.Model):
+class RevenueHour(Revenue):
     """One hour of a business day (0 is the hour in which the day begins), by channel, method and currency.
 
-    Beside the sums of RevenueDay: how many attempts were opened, so that a provider's success rate can be told.
+    Beside the sums: how many attempts were opened, so that a provider's success rate can be told.
     """
 
-    game = models.ForeignKey(Game, models.PROTECT, related_name="+", verbose_name=_("game"), db_index=False)
-    environment = models.CharField(_("environment"), max_length=10, choices=Environment)
-    day = models.DateField(_("business day"))
     hour = models.PositiveSmallIntegerField(_("hour of the business day"))
-    currency = models.CharField(_("currency"), max_length=3)
-    channel_code = models.CharField(_("channel"), max_length=32)
-    method = models.CharField(_("payment method"), max_length=30, blank=True)
-    made = models.PositiveIntegerField(_("orders made"), default=0)
-    made_paid = models.PositiveIntegerField(_("of them paid"), default=0)
     attempts = models.PositiveIntegerField(_("attempts opened"), default=0)
-    paid = models.PositiveIntegerField(_("orders paid"), default=0)
-    gross_minor = models.PositiveBigIntegerField(_("gross in minor units"), default=0)
-    refunds = models.PositiveIntegerField(_("refunds"), default=0)
-    refunded_minor = models.PositiveBigIntegerField(_("refunded in minor units"), default=0)
 
     class Meta:
         verbose_name = _("revenue of an hour")
@@ -116,9 +97,6 @@ class RevenueHour(models.Model):
                 fields=("game", "environment", "day", "hour", "currency", "channel_code", "method"),
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.game_id} {self.day} {self.hour} {self.channel_code}"
 
 
 class Payer(models.Model):
