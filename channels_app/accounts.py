@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from channels_app import vault
-from channels_app.models import AccountState, Channel, ChannelMethod, MerchantAccount, Notification
+from channels_app.models import AccountState, Channel, ChannelMethod, Environment, MerchantAccount, Notification
 from channels_app.providers import ADAPTERS, PROVIDER_OF_METHOD, build_adapter
 from channels_app.providers.base import ProviderAdapter
 from channels_app.providers.fields import FieldKind, key_facts
@@ -25,6 +25,11 @@ _lock = threading.Lock()
 
 class AccountRefused(ValueError):
     """An account or method cannot be set up as asked; the sentence says why."""
+
+
+def is_live(environment: str) -> bool:
+    """Whether an account of this environment moves real money."""
+    return environment == Environment.PRODUCTION
 
 
 def account_by_code(*, provider: str, code: str) -> MerchantAccount | None:
@@ -67,7 +72,7 @@ def adapter_of(account: MerchantAccount) -> ProviderAdapter:
         with _lock:
             known = _adapters.get(account.pk)
             if known is None or known[0] != account.credentials_version:
-                adapter = build_adapter(account.provider, account.credentials())
+                adapter = build_adapter(account.provider, account.credentials(), live=is_live(account.environment))
                 known = _adapters[account.pk] = (account.credentials_version, adapter)
     return known[1]
 
@@ -80,7 +85,7 @@ def save_account(*, provider: str, code: str, environment: str, credentials: Map
     of another provider or environment: money pinned to it would change hands.
     """
     try:
-        build_adapter(provider, credentials)
+        build_adapter(provider, credentials, live=is_live(environment))
     except KeyError:
         raise AccountRefused(f"there is no provider {provider!r}") from None
     account, _ = MerchantAccount.objects.select_for_update().get_or_create(

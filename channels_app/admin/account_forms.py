@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from channels_app.accounts import merged_credentials
+from channels_app.accounts import is_live, merged_credentials
 from channels_app.models import Environment, MerchantAccount
 from channels_app.providers import ADAPTERS, build_adapter
 from channels_app.providers.base import CredentialsInvalid
@@ -31,7 +31,7 @@ class CredentialsForm(forms.Form):
         }
         try:
             credentials = merged_credentials(self.account, typed) if self.account else _given(typed)
-            build_adapter(self.provider, credentials)
+            build_adapter(self.provider, credentials, live=is_live(self._environment(cleaned)))
         except CredentialsInvalid as error:
             self._refuse(str(error))
         except VaultClosed:
@@ -39,6 +39,9 @@ class CredentialsForm(forms.Form):
         else:
             cleaned["credentials"] = credentials
         return cleaned
+
+    def _environment(self, cleaned: Mapping[str, Any]) -> str:
+        return self.account.environment if self.account else str(cleaned.get("environment", ""))
 
     def _refuse(self, said: str) -> None:
         """Put an adapter's refusal beside the field it names."""

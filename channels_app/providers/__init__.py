@@ -19,6 +19,9 @@ PROVIDER_OF_METHOD: Mapping[str, str] = {
 }
 
 
-def build_adapter(provider: str, credentials: Mapping[str, Any]) -> ProviderAdapter:
-    """The adapter of one merchant account. Raises CredentialsInvalid, KeyError for an unknown provider."""
-    return ADAPTERS[provider](credentials)
+def build_adapter(provider: str, credentials: Mapping[str, Any], *, live: bool) -> ProviderAdapter:
+    """The adapter of one merchant account; `live`: an account of real money.
+
+    Raises CredentialsInvalid, KeyError for an unknown provider.
+    """
+    return ADAPTERS[provider](credentials, live=live)

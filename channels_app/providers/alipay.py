@@ -24,6 +24,7 @@ from channels_app.providers.alipay_wire import Malformed
 from channels_app.providers.base import (
     Ack,
     AlreadyPaid,
+    AttemptRef,
     AttemptUnusable,
     Claims,
     CloseAnswer,
@@ -125,6 +126,7 @@ class AlipayAdapter:
 
     code: ClassVar[str] = "alipay"
     label: ClassVar[StrOrPromise] = _("Alipay")
+    notifies_by: ClassVar[str] = "POST"
     fields: ClassVar[tuple[CredentialField, ...]] = FIELDS
     methods: ClassVar[Mapping[str, Method]] = {
         method.code: method
@@ -136,7 +138,7 @@ class AlipayAdapter:
         )
     }
 
-    def __init__(self, credentials: Mapping[str, Any]) -> None:
+    def __init__(self, credentials: Mapping[str, Any], *, live: bool = True) -> None:
         """Parse the keys of a credentials file. Raises CredentialsInvalid."""
         self._app_id = matching(credentials, "app_id", r"[0-9A-Za-z]{1,32}")
         self._seller_id = matching(credentials, "seller_id", r"2088[0-9]{12}")
@@ -165,9 +167,9 @@ class AlipayAdapter:
             return OpenedPayment(kind=kind, params={"url": f"{self._gateway}?{signed}"})
         return OpenedPayment(kind=kind, params={"order_string": signed})
 
-    def query(self, attempt_no: str) -> QueryAnswer:
+    def query(self, attempt: AttemptRef) -> QueryAnswer:
         """Ask what became of an attempt. Unknown at Alipay means: no buyer has opened it yet."""
-        return self._query("out_trade_no", attempt_no)
+        return self._query("out_trade_no", attempt.attempt_no)
 
     def find(self, transaction_id: str) -> QueryAnswer:
         """Ask by Alipay's own number."""
@@ -191,22 +193,22 @@ class AlipayAdapter:
 
     def probe(self, attempt_no: str) -> ProbeAnswer:
         """Ask about a number that cannot exist. Alipay signs its no."""
-        answer = self.query(attempt_no)
+        answer = self._query("out_trade_no", attempt_no)
         if answer.standing is not Standing.UNKNOWN:
             raise ProviderUnavailable("answer_not_ours", "it knows a number that does not exist")
         return ProbeAnswer(said=answer.said, verified=True)
 
-    def close(self, attempt_no: str) -> CloseAnswer:
+    def close(self, attempt: AttemptRef) -> CloseAnswer:
         """Make an attempt unpayable."""
         try:
-            closed = self._call("alipay.trade.close", {"out_trade_no": attempt_no})
+            closed = self._call("alipay.trade.close", {"out_trade_no": attempt.attempt_no})
         except ProviderRejected as refusal:
             if _NO_SUCH_TRADE in refusal.code:
                 return CloseAnswer.UNKNOWN
             if any(word in refusal.code for word in _NOT_UNPAID):
-                return self._close_by_query(attempt_no)
+                return self._close_by_query(attempt)
             raise
-        _same(closed, {"out_trade_no": attempt_no})
+        _same(closed, {"out_trade_no": attempt.attempt_no})
         return CloseAnswer.CLOSED
 
     def refund(self, request: RefundRequest) -> RefundAnswer:
@@ -235,25 +237,29 @@ class AlipayAdapter:
             succeeded_at=at,
         )
 
-    def query_refund(self, *, refund_no: str, attempt_no: str, transaction_id: str) -> RefundAnswer:
+    def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """Ask what became of a refund; not sooner than ten seconds after it was asked for."""
-        content = _whose(attempt_no, transaction_id) | {
-            "out_request_no": refund_no,
+        content = _whose(request.attempt_no, request.transaction_id) | {
+            "out_request_no": request.refund_no,
             "query_options": ["gmt_refund_pay"],
         }
         try:
             refund = self._call("alipay.trade.fastpay.refund.query", content)
         except ProviderRejected as refusal:
             if _NO_SUCH_TRADE in refusal.code:
-                return RefundAnswer(standing=RefundStanding.UNKNOWN, said=refusal.code, refund_no=refund_no)
+                return RefundAnswer(standing=RefundStanding.UNKNOWN, said=refusal.code, refund_no=request.refund_no)
             raise
         _same(
             refund,
-            {"out_request_no": refund_no, "out_trade_no": attempt_no, "trade_no": transaction_id},
+            {
+                "out_request_no": request.refund_no,
+                "out_trade_no": request.attempt_no,
+                "trade_no": request.transaction_id,
+            },
             required="out_request_no" if refund.get("refund_status") else "",
         )
         try:
-            return _refund_answer(refund, refund_no)
+            return _refund_answer(refund, request.refund_no)
         except Malformed as error:
             raise ProviderUnavailable("answer_shape", error.detail) from None
 
@@ -375,8 +381,8 @@ class AlipayAdapter:
             raise ProviderUnavailable("answer_shape", "qr_code is not a link")
         return link
 
-    def _close_by_query(self, attempt_no: str) -> CloseAnswer:
-        answer = self.query(attempt_no)
+    def _close_by_query(self, attempt: AttemptRef) -> CloseAnswer:
+        answer = self.query(attempt)
         if answer.standing not in _CLOSE_ANSWERS:
             raise ProviderUnavailable("close_undecided", f"not closed, and the trade is {answer.said}")
         return _CLOSE_ANSWERS[answer.standing]

@@ -8,11 +8,11 @@ Status words go through a literal table; a word that is not in it means *undecid
 failed. Only an explicit yes or no ends a payment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from django_stubs_ext import StrOrPromise
 
@@ -32,6 +32,13 @@ class PayKind(StrEnum):
     STORE = "store"
 
 
+class Numbers(StrEnum):
+    """What the number of an attempt looks like, by which a provider knows it."""
+
+    OF_ORDER = "of_order"  # the order's own, then with two digits more
+    UUID = "uuid"  # 32 hexadecimal digits: a provider that links by UUID
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """One concrete way to pay at a provider (支付方式)."""
@@ -39,9 +46,17 @@ class Method:
     code: str
     label: StrOrPromise  # for people; translated when it is shown
     kind: PayKind
-    needs: tuple[str, ...] = ()  # inputs without which the provider refuses: openid, client_ip
-    currencies: tuple[str, ...] = ("CNY",)
+    needs: tuple[str, ...] = ()  # inputs without which the provider refuses: openid, client_ip, channel_uid
+    currencies: tuple[str, ...] = ("CNY",)  # empty: any, because the store sets what is paid
     calls_provider: bool = True  # False: opening only signs parameters, nothing is asked of the provider
+    sells_products: bool = False  # what is bought is a product of the store, which sets its price
+    numbers: Numbers = Numbers.OF_ORDER
+    evidence: tuple[str, ...] = ()  # what a client hands in as proof (POST …/proofs)
+    confirms: bool = False  # the store must be told that the goods were delivered, or it gives the money back
+
+    def takes(self, currency: str) -> bool:
+        """Whether an order in this currency can be paid so."""
+        return not self.currencies or currency in self.currencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +69,23 @@ class OpenRequest:
     subject: str
     notify_url: str
     expires_at: datetime
-    inputs: Mapping[str, str] = field(default_factory=dict)  # openid, return_url, client_ip
+    inputs: Mapping[str, str] = field(default_factory=dict)  # openid, return_url, client_ip, channel_uid
+    opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))  # of the attempt: equal on every repeat
+    store_product_id: str = ""  # of methods that sell products of the store
+    quantity: int = 1
+    player: str = ""  # the player's id at stores: the same for the same player, and nobody can read it back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRef:
+    """A payment attempt, as far as a provider has to be told which one is meant."""
+
+    attempt_no: str
+    method: str = ""
+    opened_at: datetime | None = None  # as the OpenRequest had it
+    handle: str = ""  # the provider's own name for it (purchase token, intent, …); empty until we are told
+    store_product_id: str = ""
+    payer: str = ""  # who was to pay, where opening said so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +94,36 @@ class OpenedPayment:
 
     kind: PayKind
     params: Mapping[str, Any]
+    handle: str = ""  # what the provider calls this attempt, to be kept; never a secret
+    payer: str = ""  # who has to pay it, in the provider's words; a proof that names another is held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreGoods:
+    """What a store has sold: counts instead of the amount when the store sets the price."""
+
+    product_id: str
+    quantity: int
+    store_sets_price: bool = True  # False: the amount must be the order's all the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentProof:
-    """A payment the provider has proved to us; exists only once a signature has been checked."""
+    """A payment the provider has proved to us; exists only once a signature has been checked.
+
+    `paid` is what the buyer was charged. None when a store does not say; then the order's own price is booked.
+    `attempt_no` is empty when the provider names none of ours: the money is kept and waits for a person.
+    """
 
     attempt_no: str
     transaction_id: str
-    paid: Money
+    paid: Money | None
     paid_at: datetime  # the provider's clock
     given_back: bool = False  # the provider says that it was refunded, in part or in full, before we booked it
+    bought: StoreGoods | None = None  # of stores only
+    payer: str = ""  # who paid, in the words of `OpenedPayment.payer`; empty when the provider does not say
+    handle: str = ""  # what the provider calls the attempt, when this says it
+    test: bool = False  # play money at an account of real money (a reviewer's, a tester's)
 
 
 class Standing(StrEnum):
@@ -112,6 +162,7 @@ class CloseAnswer(StrEnum):
     CLOSED = "closed"  # nobody can pay it any more
     PAID = "paid"  # too late: it was paid; query it
     UNKNOWN = "unknown"  # no such number there (yet)
+    CANNOT = "cannot"  # somebody is paying it and the provider closes nothing: ask until it decides
 
 
 class RefundStanding(StrEnum):
@@ -119,9 +170,10 @@ class RefundStanding(StrEnum):
 
     PROCESSING = "processing"
     SUCCEEDED = "succeeded"
-    CLOSED = "closed"  # did not happen; a new refund number is needed
+    CLOSED = "closed"  # did not happen, or came back; a new refund number is needed
     ABNORMAL = "abnormal"  # stuck at the provider, needs a person
     UNKNOWN = "unknown"  # the provider has no such refund (yet)
+    REVERSED = "reversed"  # the provider has taken the money from the buyer again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +187,8 @@ class RefundRequest:
     paid: Money  # what the payment captured in full
     reason: str
     notify_url: str
+    handle: str = ""  # of the attempt
+    requested_at: datetime = field(default_factory=lambda: datetime.now(UTC))  # equal on every repeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +205,11 @@ class RefundAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawNotification:
-    """A message as it arrived: the very bytes, and the headers with lower-case names."""
+    """A message as it arrived: the very bytes, and the headers with lower-case names.
+
+    A GET has its query string for a body. `headers[":method"]` and `headers[":path"]` are the verb and the address
+    with its query, as they came.
+    """
 
     headers: Mapping[str, str]
     body: bytes
@@ -175,6 +233,33 @@ class RefundNotice:
     refunded_total: Money | None = None
     provider_refund_id: str = ""
     at: datetime | None = None
+    payment: PaymentProof | None = None  # the payment itself where the message carries it; it may not be booked yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundAsked:
+    """A buyer has asked a store for the money back, and the store asks us. Nothing has moved yet."""
+
+    attempt_no: str
+    transaction_id: str
+    said: str
+    due_by: datetime  # what we say later than this is not heard
+    payment: PaymentProof | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeNotice:
+    """A buyer's bank disputes a payment (拒付), or has decided about it."""
+
+    attempt_no: str
+    transaction_id: str
+    dispute_id: str
+    said: str  # the provider's word for where it stands
+    reason: str
+    amount: Money
+    due_by: datetime | None  # until when evidence is heard
+    is_over: bool = False
+    is_won: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +268,15 @@ class NothingToDo:
 
     said: str
     attempt_no: str = ""
+    handle: str = ""  # what the provider calls the attempt, when this says it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """A message that proves nothing and says whom to ask: the worker lets the adapter `follow` it."""
+
+    said: str
+    about: AttemptRef  # its attempt_no is empty when only the provider's own handle is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +287,7 @@ class Foreign:
     attempt_no: str = ""
 
 
-Message = PaymentProof | RefundNotice | NothingToDo | Foreign
+Message = PaymentProof | RefundNotice | RefundAsked | DisputeNotice | NothingToDo | Foreign | Hint
 
 
 class Ack(StrEnum):
@@ -301,15 +395,16 @@ class ProviderAdapter(Protocol):
     label: ClassVar[StrOrPromise]
     methods: ClassVar[Mapping[str, Method]]
     fields: ClassVar[tuple["CredentialField", ...]]  # what a credentials file of this provider holds
+    notifies_by: ClassVar[str]  # the verb of its notifications, POST or GET
 
-    def __init__(self, credentials: Mapping[str, Any]) -> None:
-        """Raises CredentialsInvalid. No network."""
+    def __init__(self, credentials: Mapping[str, Any], *, live: bool = True) -> None:
+        """`live`: an account of real money. Raises CredentialsInvalid. No network."""
 
     def open_payment(self, request: OpenRequest) -> OpenedPayment:
         """Open a payment; repeating the same request is safe. Raises ProviderError."""
         ...
 
-    def query(self, attempt_no: str) -> QueryAnswer:
+    def query(self, attempt: AttemptRef) -> QueryAnswer:
         """Ask what became of an attempt. Raises ProviderError."""
         ...
 
@@ -321,7 +416,7 @@ class ProviderAdapter(Protocol):
         """Ask about a number that cannot exist, to see whether the keys are right. Raises ProviderError."""
         ...
 
-    def close(self, attempt_no: str) -> CloseAnswer:
+    def close(self, attempt: AttemptRef) -> CloseAnswer:
         """Make an attempt unpayable. Repeatable. Raises ProviderError."""
         ...
 
@@ -329,8 +424,8 @@ class ProviderAdapter(Protocol):
         """Give money back; repeating the same request never refunds twice. Raises ProviderError."""
         ...
 
-    def query_refund(self, *, refund_no: str, attempt_no: str, transaction_id: str) -> RefundAnswer:
-        """Ask what became of a refund. Raises ProviderError."""
+    def query_refund(self, request: RefundRequest) -> RefundAnswer:
+        """Ask what became of the refund that this request started. Raises ProviderError."""
         ...
 
     def read_notification(self, raw: RawNotification) -> Message:
@@ -347,4 +442,49 @@ class ProviderAdapter(Protocol):
 
     def reply(self, ack: Ack) -> Reply:
         """Our answer to a notification, in the provider's words."""
+        ...
+
+
+# What only some providers can do. The service that needs it asks with isinstance; an adapter has the verb or has not.
+@runtime_checkable
+class Proving(Protocol):
+    """The game's client holds something that proves a purchase, or leads to the proof."""
+
+    def prove(self, evidence: Mapping[str, str]) -> Message:
+        """Verify what a client has handed in (`Method.evidence`, all of it), asking the provider where needed.
+
+        Raises NotificationRefused for what is not genuine, ProviderError when the provider cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class Following(Protocol):
+    """Messages of this provider are hints."""
+
+    def follow(self, hint: Hint) -> Message:
+        """Ask the provider about a hint; never returns a Hint. Raises ProviderError."""
+        ...
+
+
+@runtime_checkable
+class Confirming(Protocol):
+    """The provider wants to know that the goods were delivered."""
+
+    def confirm(self, attempt: AttemptRef, *, transaction_id: str) -> None:
+        """Say so; repeating it is safe. Raises ProviderError."""
+        ...
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """The provider lists what it has told us, or should have: what was missed is found again."""
+
+    reaches_back: ClassVar[timedelta]  # how old what it lists may be
+
+    def happenings(self, *, since: datetime, until: datetime) -> Iterator[Message]:
+        """Verified messages of that time, oldest first where the provider can; repeats are harmless.
+
+        Raises ProviderError.
+        """
         ...

@@ -5,6 +5,7 @@ shown is a fingerprint (enough to tell two keys apart) and when a certificate ru
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from django_stubs_ext import StrOrPromise
 
 from channels_app.providers import rsa
@@ -31,6 +33,8 @@ class FieldKind(StrEnum):
 
     TEXT = "text"  # a number or name; shown
     SECRET = "secret"  # noqa: S105  # a word, not a secret
+    SECRETS = "secrets"  # a list of them in the file, one in a line of the form
+    KEY_FILE = "key_file"  # the JSON file of a service account: an object in the file, its text in the form
     PRIVATE_KEY = "private_key"
     PUBLIC_KEY = "public_key"
     CERTIFICATE = "certificate"  # PEM, one or several behind each other
@@ -51,7 +55,7 @@ class CredentialField:
     @property
     def is_sealed(self) -> bool:
         """Whether its value may never be shown again."""
-        return self.kind in (FieldKind.SECRET, FieldKind.PRIVATE_KEY)
+        return self.kind in (FieldKind.SECRET, FieldKind.SECRETS, FieldKind.KEY_FILE, FieldKind.PRIVATE_KEY)
 
     @property
     def is_long(self) -> bool:
@@ -61,6 +65,8 @@ class CredentialField:
             FieldKind.PUBLIC_KEY,
             FieldKind.CERTIFICATE,
             FieldKind.CERTIFICATES,
+            FieldKind.SECRETS,
+            FieldKind.KEY_FILE,
         )
 
 
@@ -83,7 +89,11 @@ def from_form(field: CredentialField, typed: str) -> Any:
     text = typed.strip()
     if not text:
         return None
-    return PEM.findall(text) or [text] if field.kind is FieldKind.CERTIFICATES else text
+    if field.kind is FieldKind.CERTIFICATES:
+        return PEM.findall(text) or [text]
+    if field.kind is FieldKind.SECRETS:
+        return text.split()
+    return _object(text) if field.kind is FieldKind.KEY_FILE else text
 
 
 def to_form(field: CredentialField, value: Any) -> str:
@@ -93,22 +103,43 @@ def to_form(field: CredentialField, value: Any) -> str:
     return "\n".join(value) if isinstance(value, list) else str(value)
 
 
+def _object(text: str) -> Any:
+    """The JSON in a text; what is none stays a text, which an adapter refuses by name."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def _facts(field: CredentialField, value: Any) -> Sequence[KeyFact]:
     if not value or field.kind in (FieldKind.TEXT, FieldKind.ADDRESS):
         return ()
     if field.kind is FieldKind.SECRET:
         return (KeyFact(field=field.name, fingerprint=_short(str(value).encode())),)
+    if field.kind is FieldKind.SECRETS:
+        return [KeyFact(field=field.name, fingerprint=_short(str(each).encode())) for each in value]
+    if field.kind is FieldKind.KEY_FILE:
+        return (KeyFact(field=field.name, fingerprint=_short(json.dumps(value, sort_keys=True).encode())),)
     if field.kind in (FieldKind.CERTIFICATE, FieldKind.CERTIFICATES):
         texts = value if isinstance(value, list) else PEM.findall(str(value))
         return [fact for text in texts if (fact := _certificate_fact(field.name, text))]
+    key = _public_key(field, value)
+    return () if key is None else (KeyFact(field=field.name, fingerprint=_of_key(key)),)
+
+
+def _public_key(field: CredentialField, value: str) -> RSAPublicKey | EllipticCurvePublicKey | None:
+    private = field.kind is FieldKind.PRIVATE_KEY
     try:
-        private = field.kind is FieldKind.PRIVATE_KEY
-        key = (
-            rsa.private_key(value, name=field.name).public_key() if private else rsa.public_key(value, name=field.name)
-        )
+        if private:
+            return rsa.private_key(value, name=field.name).public_key()
+        return rsa.public_key(value, name=field.name)
     except CredentialsInvalid:
-        return ()
-    return (KeyFact(field=field.name, fingerprint=_of_key(key)),)
+        pass
+    try:
+        loaded = load_pem_private_key(value.encode(), password=None).public_key() if private else None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return loaded if isinstance(loaded, EllipticCurvePublicKey) else None
 
 
 def _certificate_fact(name: str, pem: str) -> KeyFact | None:
@@ -120,7 +151,7 @@ def _certificate_fact(name: str, pem: str) -> KeyFact | None:
     return KeyFact(field=name, fingerprint=serial, expires_at=certificate.not_valid_after_utc)
 
 
-def _of_key(key: RSAPublicKey) -> str:
+def _of_key(key: RSAPublicKey | EllipticCurvePublicKey) -> str:
     return _short(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 

@@ -26,6 +26,7 @@ from django_stubs_ext import StrOrPromise
 from channels_app.providers import rsa
 from channels_app.providers.base import (
     Ack,
+    AttemptRef,
     Claims,
     CloseAnswer,
     Foreign,
@@ -126,6 +127,7 @@ class WechatPayAdapter:
 
     code: ClassVar[str] = "wechatpay"
     label: ClassVar[StrOrPromise] = _("WeChat Pay")
+    notifies_by: ClassVar[str] = "POST"
     fields: ClassVar[tuple[CredentialField, ...]] = FIELDS
     methods: ClassVar[Mapping[str, Method]] = {
         method.code: method
@@ -147,7 +149,7 @@ class WechatPayAdapter:
         )
     }
 
-    def __init__(self, credentials: Mapping[str, Any]) -> None:
+    def __init__(self, credentials: Mapping[str, Any], *, live: bool = True) -> None:
         """Parse the keys of a credentials file. Raises CredentialsInvalid."""
         self._mchid = matching(credentials, "mchid", r"[0-9]{1,32}")
         self._appid = matching(credentials, "appid", r"[0-9A-Za-z_-]{1,32}")
@@ -169,10 +171,10 @@ class WechatPayAdapter:
         except Unexpected as error:
             raise ProviderUnavailable("answer_shape", error.detail) from None
 
-    def query(self, attempt_no: str) -> QueryAnswer:
+    def query(self, attempt: AttemptRef) -> QueryAnswer:
         """Ask what became of an attempt."""
-        exchanged = self._exchange("GET", self._asking_about(attempt_no))
-        return self._answer_about(exchanged, appid=self._appid, out_trade_no=attempt_no)
+        exchanged = self._exchange("GET", self._asking_about(attempt.attempt_no))
+        return self._answer_about(exchanged, appid=self._appid, out_trade_no=attempt.attempt_no)
 
     def find(self, transaction_id: str) -> QueryAnswer:
         """Ask by WeChat Pay's own number, which it has for paid orders only. Refused numbers are unknown ones."""
@@ -215,9 +217,9 @@ class WechatPayAdapter:
     def _asking_about(self, attempt_no: str) -> str:
         return f"/v3/pay/transactions/out-trade-no/{quote(attempt_no, safe='')}?mchid={self._mchid}"
 
-    def close(self, attempt_no: str) -> CloseAnswer:
+    def close(self, attempt: AttemptRef) -> CloseAnswer:
         """Make an attempt unpayable."""
-        path = f"/v3/pay/transactions/out-trade-no/{quote(attempt_no, safe='')}/close"
+        path = f"/v3/pay/transactions/out-trade-no/{quote(attempt.attempt_no, safe='')}/close"
         exchanged = self._exchange("POST", path, {"mchid": self._mchid})
         known = _CLOSE_REFUSALS.get(spelling(refusal_in(exchanged)))
         if known is not None:
@@ -252,16 +254,16 @@ class WechatPayAdapter:
             transaction_id=request.transaction_id,
         )
 
-    def query_refund(self, *, refund_no: str, attempt_no: str, transaction_id: str) -> RefundAnswer:
+    def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """Ask what became of a refund."""
-        exchanged = self._exchange("GET", f"/v3/refund/domestic/refunds/{quote(refund_no, safe='')}")
+        exchanged = self._exchange("GET", f"/v3/refund/domestic/refunds/{quote(request.refund_no, safe='')}")
         if exchanged.status == 404 and (refusal := refusal_in(exchanged)):
-            return RefundAnswer(standing=RefundStanding.UNKNOWN, said=refusal, refund_no=refund_no)
+            return RefundAnswer(standing=RefundStanding.UNKNOWN, said=refusal, refund_no=request.refund_no)
         return refund_answer(
             self._document(exchanged),
-            refund_no=refund_no,
-            attempt_no=attempt_no,
-            transaction_id=transaction_id,
+            refund_no=request.refund_no,
+            attempt_no=request.attempt_no,
+            transaction_id=request.transaction_id,
         )
 
     # --- notifications --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from channels_app.simulator.weather import World
 NOTIFY_MODES = ("normal", "lost", "delayed", "reordered")
 REFUND_STATES = ("SUCCESS", "ABNORMAL", "CLOSED")
 _MOST_TIMES = 200
-_WAIT_S = 20.0
+WAIT_S = 20.0
 _TELLING_FIELDS = ("notify", "delay_s")
 
 
@@ -61,7 +61,7 @@ class Acting:
             raise Refused("unknown_field", f"{name} takes {', '.join(fields) or 'no fields'}, not {', '.join(unknown)}")
         done = await act(self._trading.current(trade), asked)
         if asked.get("wait"):
-            await self._notifier.answers(done.notices, within_s=_WAIT_S)
+            await self._notifier.answers(done.notices, within_s=WAIT_S)
         return done
 
     async def _pay(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
@@ -70,26 +70,26 @@ class Acting:
             paid_at = formats.read_rfc3339(str(asked["paid_at"]))
             if paid_at is None:
                 raise Refused("invalid_field", "paid_at is a time like 2026-01-02T03:04:05+08:00")
-        payment, notice = self._trading.pay(trade, paid_at=paid_at, telling=_telling(asked))
+        payment, notice = self._trading.pay(trade, paid_at=paid_at, telling=telling_of(asked))
         return Done(f"paid {formats.yuan(payment.amount)} yuan, transaction {payment.transaction_id}", [notice])
 
     async def _pay_twice(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
         """One payment more than there should be: two for an unpaid trade."""
         notices = []
         if trade.state == WAITING:
-            notices.append(self._trading.pay(trade, telling=_telling(asked))[1])
-        payment, notice = self._trading.pay(self._store.trade(trade.id), anyhow=True, telling=_telling(asked))
+            notices.append(self._trading.pay(trade, telling=telling_of(asked))[1])
+        payment, notice = self._trading.pay(self._store.trade(trade.id), anyhow=True, telling=telling_of(asked))
         return Done(f"paid once more, transaction {payment.transaction_id}", [*notices, notice])
 
     async def _pay_late(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
         if trade.state == PAID:
             raise Refused(PAID, "the trade is paid")
-        payment, notice = self._trading.pay(trade, anyhow=True, telling=_telling(asked))
+        payment, notice = self._trading.pay(trade, anyhow=True, telling=telling_of(asked))
         return Done(f"paid although {trade.state}, transaction {payment.transaction_id}", [notice])
 
     async def _wrong_amount(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
         amount = _amount(asked) or (trade.amount - 1 or 2)
-        payment, notice = self._trading.pay(trade, amount=amount, telling=_telling(asked))
+        payment, notice = self._trading.pay(trade, amount=amount, telling=telling_of(asked))
         return Done(f"paid {formats.yuan(payment.amount)} instead of {formats.yuan(trade.amount)} yuan", [notice])
 
     async def _foreign_merchant(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
@@ -112,7 +112,7 @@ class Acting:
             reason="back office",
             # The address for refunds of the merchant's console; here it is the payment's.
             notify_url=trade.notify_url,
-            telling=_telling(asked),
+            telling=telling_of(asked),
         )
         said = f"refunded {formats.yuan(refund.amount)} yuan as {refund.number}, {refund.state}"
         return Done(said if notice else f"{said}; this product tells nobody", [notice] if notice else [])
@@ -130,7 +130,7 @@ class Acting:
         for _ in range(times):
             notices.append(self._trading.tell_again(notice))
             if not at_once:
-                await self._notifier.answers(notices[-1:], within_s=_WAIT_S)
+                await self._notifier.answers(notices[-1:], within_s=WAIT_S)
         return Done(f"sent {notice.event} as {times} notifications", notices)
 
     async def _forged(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
@@ -161,7 +161,8 @@ class Acting:
         raise Refused("nothing_to_tell", "nothing happened yet that the provider tells")
 
 
-def _telling(asked: Mapping[str, Any]) -> Telling:
+def telling_of(asked: Mapping[str, Any]) -> Telling:
+    """How the notification of a deed travels: `notify` and `delay_s`. Raises Refused."""
     mode, delay_s = asked.get("notify", "normal"), asked.get("delay_s")
     if mode not in NOTIFY_MODES:
         raise Refused("invalid_field", f"notify is {', '.join(NOTIFY_MODES)}")

@@ -21,6 +21,7 @@ class AlipayVoice:
     """Alipay as a sender."""
 
     ladder_s: tuple[int, ...] = (240, 600, 600, 3600, 7200, 21600, 54000)
+    verb = "POST"
     patience_s = 10.0
 
     def __init__(self, platform: Platform) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 from aiohttp import web
 
 from channels_app.simulator import bills, formats, keys
-from channels_app.simulator.acting import Acting
+from channels_app.simulator.acting import WAIT_S, Acting
 from channels_app.simulator.alipay import Alipay, BusinessFault, GatewayFault, read_order_string
+from channels_app.simulator.merchants import PROVIDERS
 from channels_app.simulator.rows import Merchant, Notice, Payment, Trade
-from channels_app.simulator.store import PROVIDERS, Store
+from channels_app.simulator.store import Store
 from channels_app.simulator.trading import Refused
 from channels_app.simulator.weather import CALLS, MODES, World
 
@@ -33,6 +34,7 @@ class Control:
             web.get("/control/trades", self._trades),
             web.post("/control/trades/{provider}/{out_trade_no}/{action}", self._act),
             web.post("/control/present", self._present),
+            web.post("/control/buy", self._buy),
             web.get("/control/weather", self._weather),
             web.post("/control/weather", self._set_weather),
             web.get("/control/merchants", self._merchants),
@@ -82,6 +84,32 @@ class Control:
         except (GatewayFault, BusinessFault) as fault:
             raise _bad(fault.sub_code, str(fault)) from None
         return _json({"trade": trade_document(self._store, trade)})
+
+    async def _buy(self, request: web.Request) -> web.Response:
+        """The player's device with the parameters of a pay call, up to having paid; answers what its SDK gets."""
+        asked = await _object(request)
+        part = self._world.parts.get(str(asked.pop("provider", "")))
+        params, code = asked.pop("params", None), str(asked.pop("merchant", ""))
+        if part is None or not isinstance(params, dict):
+            raise _bad("invalid_field", f"give provider ({', '.join(self._world.parts)}) and params")
+        merchant = self._store.find_merchant(part.code, code)
+        if merchant is None:
+            raise _bad("not_found", "merchant is the code of the account")
+        waits = asked.pop("wait", False)
+        try:
+            bought = await part.buy(self._world, merchant, params, asked)
+        except Refused as refusal:
+            raise _bad(refusal.code, str(refusal)) from None
+        if waits:
+            await self._world.notifier.answers(bought.notices, within_s=WAIT_S)
+        notices = [notice_document(self._store, self._store.notice(notice.id)) for notice in bought.notices]
+        return _json(
+            {
+                "trade": trade_document(self._store, self._store.trade(bought.trade.id)),
+                "evidence": dict(bought.evidence),
+                "notifications": notices,
+            }
+        )
 
     def _presented_to_wechat(self, params: Any) -> Trade:
         """The parameters of the app's or page's SDK, signed by the merchant."""

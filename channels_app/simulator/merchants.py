@@ -4,7 +4,8 @@ The names in a credentials file are those of `create_account`.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from channels_app.simulator import keys
@@ -28,7 +29,7 @@ class Platform:
     @property
     def wechat_public_key_id(self) -> str:
         """What WeChat Pay calls its public key."""
-        return self._kept("wechatpay public key id", lambda: f"PUB_KEY_ID_01{_digits(32)}")
+        return self._kept("wechatpay public key id", lambda: f"PUB_KEY_ID_01{digits(32)}")
 
     @property
     def wechat_certificate(self) -> str:
@@ -68,42 +69,57 @@ class Platform:
         return keys.new_certificate(pem, name, issuer_pem=self.key("alipay issuer"), issuer=issuer) + issuer
 
 
-def new_merchant(provider: str, code: str, platform: Platform) -> dict[str, Any]:
-    """Number and keys of a new merchant: what the simulator remembers of it."""
-    pem = keys.new_private_pem()
-    if provider == "wechatpay":
-        return {
-            "number": f"19{_digits(8)}",
-            "appid": f"wx{secrets.token_hex(8)}",
-            "serial_no": secrets.token_hex(20).upper(),
-            "private_key": pem,
-            "api_v3_key": secrets.token_hex(16),
-            "notify_keys": "alternating",
-        }
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The merchants of one provider.
+
+    `make(code, platform)`: number and keys of a new one, what the simulator remembers of it.
+    `credentials(merchant, platform, base_url)`: the credentials file that our side is given.
+    """
+
+    make: Callable[[str, Platform], dict[str, Any]]
+    credentials: Callable[[Merchant, Platform, str], dict[str, Any]]
+
+
+def _new_wechat(code: str, platform: Platform) -> dict[str, Any]:
     return {
-        "number": f"2021{_digits(12)}",
-        "seller_id": f"2088{_digits(12)}",
+        "number": f"19{digits(8)}",
+        "appid": f"wx{secrets.token_hex(8)}",
+        "serial_no": secrets.token_hex(20).upper(),
+        "private_key": keys.new_private_pem(),
+        "api_v3_key": secrets.token_hex(16),
+        "notify_keys": "alternating",
+    }
+
+
+def _new_alipay(code: str, platform: Platform) -> dict[str, Any]:
+    pem = keys.new_private_pem()
+    return {
+        "number": f"2021{digits(12)}",
+        "seller_id": f"2088{digits(12)}",
         "private_key": pem,
         "app_cert": platform.application_certificate(pem, f"Application {code}"),
         "certificates": False,
     }
 
 
-def credentials(merchant: Merchant, platform: Platform, *, base_url: str) -> dict[str, Any]:
-    """The credentials file of a merchant."""
+def _wechat_credentials(merchant: Merchant, platform: Platform, base_url: str) -> dict[str, Any]:
     about = merchant.about
-    if merchant.provider == "wechatpay":
-        return {
-            "mchid": merchant.number,
-            "appid": about["appid"],
-            "serial_no": about["serial_no"],
-            "private_key": about["private_key"],
-            "api_v3_key": about["api_v3_key"],
-            "public_key_id": platform.wechat_public_key_id,
-            "public_key": keys.public_pem(platform.key("wechatpay public key")),
-            "platform_certificates": [platform.wechat_certificate],
-            "base_url": base_url,
-        }
+    return {
+        "mchid": merchant.number,
+        "appid": about["appid"],
+        "serial_no": about["serial_no"],
+        "private_key": about["private_key"],
+        "api_v3_key": about["api_v3_key"],
+        "public_key_id": platform.wechat_public_key_id,
+        "public_key": keys.public_pem(platform.key("wechatpay public key")),
+        "platform_certificates": [platform.wechat_certificate],
+        "base_url": base_url,
+    }
+
+
+def _alipay_credentials(merchant: Merchant, platform: Platform, base_url: str) -> dict[str, Any]:
+    about = merchant.about
     verifying = (
         {
             "app_cert": about["app_cert"],
@@ -122,5 +138,13 @@ def credentials(merchant: Merchant, platform: Platform, *, base_url: str) -> dic
     }
 
 
-def _digits(count: int) -> str:
+def digits(count: int) -> str:
+    """So many random digits."""
     return "".join(secrets.choice("0123456789") for _ in range(count))
+
+
+KINDS: Mapping[str, Kind] = {
+    "wechatpay": Kind(_new_wechat, _wechat_credentials),
+    "alipay": Kind(_new_alipay, _alipay_credentials),
+}
+PROVIDERS = tuple(KINDS)

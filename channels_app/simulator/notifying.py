@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 import aiohttp
+from yarl import URL
 
 from channels_app.simulator.rows import (
     ACKNOWLEDGED,
@@ -80,7 +81,7 @@ class Notifier:
         merchant = self._store.merchant_of(trade)
         headers, body = voice.letter(notice, merchant, how)
         began = time.time()
-        status, answer = await self._post(notice.url, headers, body, voice.patience_s)
+        status, answer = await self._send(voice, notice.url, headers, body)
         attempt = self._store.add_attempt(
             notice,
             counts=counts,
@@ -158,14 +159,17 @@ class Notifier:
         else:
             self._store.move_notice(notice, state=DUE, due_at=now + ladder[rung] / self._speed)
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, patience_s: float) -> tuple[int, bytes]:
+    async def _send(self, voice: Voice, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Status and body; status 0 when no answer came."""
+        if voice.verb == "GET":
+            url, body = f"{url}?{body.decode()}", b""
         try:
-            async with self._http.post(
-                url,
-                data=body,
+            async with self._http.request(
+                voice.verb,
+                URL(url, encoded=True),
+                data=body or None,
                 headers={"User-Agent": "Mozilla/4.0", **headers},
-                timeout=aiohttp.ClientTimeout(total=patience_s),
+                timeout=aiohttp.ClientTimeout(total=voice.patience_s),
                 allow_redirects=False,
             ) as response:
                 return response.status, await response.content.read(_ANSWER_KEPT_BYTES)

@@ -17,8 +17,8 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 
 from channels_app.simulator import alipay, control, formats, wechatpay
 from channels_app.simulator.acting import NOTIFY_MODES, Acting
+from channels_app.simulator.merchants import PROVIDERS
 from channels_app.simulator.rows import Notice, Trade
-from channels_app.simulator.store import PROVIDERS
 from channels_app.simulator.trading import Refused
 from channels_app.simulator.weather import CALLS, MODES, World
 

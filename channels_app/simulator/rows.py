@@ -1,4 +1,4 @@
-"""What the simulator remembers. Amounts are fen, times Unix seconds."""
+"""What the simulator remembers. Amounts are minor units (fen), times Unix seconds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +51,11 @@ class Trade:
     expires_at: float
     closed_at: float | None
     terms: dict[str, Any]
+
+    @property
+    def currency(self) -> str:
+        """What the amount is of."""
+        return str(self.terms.get("currency", "CNY"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from channels_app.simulator.cashier import Cashier
 from channels_app.simulator.control import Control
 from channels_app.simulator.notifying import Notifier
 from channels_app.simulator.page import Page
+from channels_app.simulator.parts import PARTS
 from channels_app.simulator.store import Store
 from channels_app.simulator.trading import Trading
 from channels_app.simulator.voices import Voice
@@ -121,13 +122,16 @@ async def _running(store: Store, port: int, *, speed: float) -> AsyncIterator[st
 
 def _world(store: Store, speed: float) -> World:
     wechatpay, alipay = WechatPayVoice(store.platform), AlipayVoice(store.platform)
+    parts = {code: kind(store.platform) for code, kind in PARTS.items()}
     telling: dict[str, Voice] = {"wechatpay": wechatpay, "alipay": alipay}
+    telling |= {code: part.voice for code, part in parts.items()}
     notifier = Notifier(store, telling, speed=speed)
     trading = Trading(store, telling, notifier, speed=speed)
     return World(
         store=store,
         wechatpay=wechatpay,
         alipay=alipay,
+        parts=parts,
         notifier=notifier,
         trading=trading,
         stopping=asyncio.Event(),
@@ -142,6 +146,8 @@ def _application(world: World) -> web.Application:
     application.add_routes(Control(world, acting, alipay).routes())
     application.add_routes(Page(world, acting).routes())
     application.add_routes([web.get(BILL_PATH, download_bill)])
+    for part in world.parts.values():
+        application.add_routes(part.routes(world))
     return application
 
 

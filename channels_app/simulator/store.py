@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from channels_app.simulator import formats, merchants
+from channels_app.simulator.merchants import KINDS, PROVIDERS
 from channels_app.simulator.rows import (
     ACKNOWLEDGED,
     CLOSED,
@@ -32,7 +33,6 @@ from channels_app.simulator.rows import (
     Weather,
 )
 
-PROVIDERS = ("wechatpay", "alipay")
 _CREATED_WITHIN_S = 30.0
 
 _TABLES = """
@@ -117,17 +117,20 @@ class Store:
 
     # --- merchants ------------------------------------------------------------------------------------------
     def merchant(
-        self, provider: str, code: str, base_url: str = "http://127.0.0.1:8002", *, certificates: bool = False
-    ) -> dict[str, Any]:
+        self, provider: str, code: str, base_url: str = "http://127.0.0.1:8002", *, certificates: bool = False,
+        notify_url: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
         """The credentials file of a merchant, who is made when unknown; `base_url` is where the simulator listens.
 
         `certificates` (Alipay only) gives the certificate mode instead of the key mode and moves the application
-        over to it.
+        over to it. `notify_url` is what a merchant types into the provider's console, where no call carries it.
         """
         merchant = self.find_merchant(provider, code) or self._new_merchant(provider, code)
+        if notify_url and merchant.about.get("notify_url") != notify_url:
+            merchant = self.change_merchant(merchant, notify_url=notify_url)
         if provider == "alipay" and merchant.about["certificates"] != certificates:
             merchant = self.change_merchant(merchant, certificates=certificates)
-        return merchants.credentials(merchant, self.platform, base_url=base_url)
+        return KINDS[provider].credentials(merchant, self.platform, base_url)
 
     def find_merchant(self, provider: str, code: str) -> Merchant | None:
         """By the code of our side."""
@@ -152,8 +155,8 @@ class Store:
 
     def _new_merchant(self, provider: str, code: str) -> Merchant:
         if provider not in PROVIDERS:
-            raise ValueError(f"the simulator plays {' and '.join(PROVIDERS)}, not {provider}")
-        about = merchants.new_merchant(provider, code, self.platform)
+            raise ValueError(f"the simulator plays {', '.join(PROVIDERS)}, not {provider}")
+        about = KINDS[provider].make(code, self.platform)
         number = about.pop("number")
         # Two processes may make the same merchant at once: the first wins, both read it.
         self._write(

@@ -31,6 +31,7 @@ class Voice(Protocol):
 
     ladder_s: tuple[int, ...]  # waits between sends of one notification
     patience_s: float  # how long an answer may take
+    verb: str  # POST, or GET: then the body of a letter is the query string
 
     def new_transaction_id(self, at: float) -> str:
         """A number for a payment."""

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from channels_app.simulator.alipay_voice import AlipayVoice
 from channels_app.simulator.notifying import Notifier
+from channels_app.simulator.parts import Part
 from channels_app.simulator.rows import Weather
 from channels_app.simulator.store import Store
 from channels_app.simulator.trading import Trading
@@ -28,6 +30,7 @@ class World:
     store: Store
     wechatpay: WechatPayVoice
     alipay: AlipayVoice
+    parts: Mapping[str, Part]
     notifier: Notifier
     trading: Trading
     stopping: asyncio.Event

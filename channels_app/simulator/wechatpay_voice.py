@@ -32,6 +32,7 @@ class WechatPayVoice:
     """WeChat Pay as a sender."""
 
     ladder_s: tuple[int, ...] = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
+    verb = "POST"
     patience_s = 5.0
 
     def __init__(self, platform: Platform) -> None:

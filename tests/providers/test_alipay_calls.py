@@ -12,6 +12,7 @@ from channels_app.providers import transport
 from channels_app.providers.alipay import OFFICIAL_GATEWAY, AlipayAdapter
 from channels_app.providers.base import (
     AlreadyPaid,
+    AttemptRef,
     AttemptUnusable,
     CloseAnswer,
     OpenRequest,
@@ -112,13 +113,13 @@ def content_of(query: str) -> dict:
 
 
 def ask_refund(adapter):
-    return adapter.query_refund(refund_no="R1", attempt_no=NO, transaction_id=TRADE_NO)
+    return adapter.query_refund(refunding())
 
 
 CALLS = {
     "precreate": lambda adapter: adapter.open_payment(opening("alipay_qr")),
-    "query": lambda adapter: adapter.query(NO),
-    "close": lambda adapter: adapter.close(NO),
+    "query": lambda adapter: adapter.query(AttemptRef(attempt_no=NO)),
+    "close": lambda adapter: adapter.close(AttemptRef(attempt_no=NO)),
     "refund": lambda adapter: adapter.refund(refunding()),
     "query_refund": ask_refund,
 }
@@ -274,7 +275,7 @@ class TestAsking:
     @pytest.mark.parametrize("status", ["TRADE_SUCCESS", "TRADE_FINISHED"])
     def test_about_a_paid_trade_gives_the_proof(self, adapter, alipay, status):
         alipay.will(paid(trade_status=status))
-        answer = adapter.query(NO)
+        answer = adapter.query(AttemptRef(attempt_no=NO))
         assert (answer.standing, answer.said) == (Standing.PAID, status)
         proof = answer.proof
         assert (proof.attempt_no, proof.transaction_id, proof.paid) == (NO, TRADE_NO, Money(600, "CNY"))
@@ -285,11 +286,11 @@ class TestAsking:
 
     def test_about_a_paid_trade_without_a_pay_date_takes_this_moment(self, adapter, alipay):
         alipay.will(paid(send_pay_date=...))
-        assert datetime.now(UTC) - adapter.query(NO).proof.paid_at < timedelta(seconds=5)
+        assert datetime.now(UTC) - adapter.query(AttemptRef(attempt_no=NO)).proof.paid_at < timedelta(seconds=5)
 
     def test_names_another_currency(self, adapter, alipay):
         alipay.will(paid(trans_currency="USD"))
-        assert adapter.query(NO).proof.paid == Money(600, "USD")
+        assert adapter.query(AttemptRef(attempt_no=NO)).proof.paid == Money(600, "USD")
 
     @pytest.mark.parametrize(
         ("fields", "standing"),
@@ -308,26 +309,26 @@ class TestAsking:
     )  # fmt: skip
     def test_about_an_unpaid_trade_gives_no_proof(self, adapter, alipay, fields, standing):
         alipay.will(paid(**fields))
-        answer = adapter.query(NO)
+        answer = adapter.query(AttemptRef(attempt_no=NO))
         assert (answer.standing, answer.said, answer.proof) == (standing, fields["trade_status"], None)
 
     def test_about_a_payment_given_back_in_full_says_that_it_was_paid(self, adapter, alipay):
         alipay.will(paid(trade_status="TRADE_CLOSED"))
-        answer = adapter.query(NO)
+        answer = adapter.query(AttemptRef(attempt_no=NO))
         assert (answer.standing, answer.said) == (Standing.PAID, "TRADE_CLOSED")
         assert answer.proof.paid == Money(600, "CNY")
 
     @pytest.mark.parametrize("sub_code", ["ACQ.TRADE_NOT_EXIST", "aop.ACQ.TRADE_NOT_EXIST", "TRADE_NOT_EXIST"])
     def test_about_what_no_buyer_has_opened_yet_decides_nothing(self, adapter, alipay, sub_code):
         alipay.will(refuses(sub_code))
-        answer = adapter.query(NO)
+        answer = adapter.query(AttemptRef(attempt_no=NO))
         assert (answer.standing, answer.said, answer.proof) == (Standing.UNKNOWN, sub_code, None)
 
     @pytest.mark.parametrize("number", [..., "", "ANOTHER", None, 7, NO.lower()])
     def test_takes_no_answer_about_another_order(self, adapter, alipay, number):
         alipay.will(paid(out_trade_no=number))
         with pytest.raises(ProviderUnavailable, match="answer_not_ours"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     @pytest.mark.parametrize(
         "changes",
@@ -356,7 +357,7 @@ class TestAsking:
     def test_takes_no_proof_that_is_not_written_as_documented(self, adapter, alipay, changes):
         alipay.will(paid(**changes))
         with pytest.raises(ProviderUnavailable):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
 
 class TestClosing:
@@ -364,13 +365,13 @@ class TestClosing:
 
     def test_of_an_unpaid_trade_works(self, adapter, alipay):
         alipay.will(succeeds(out_trade_no=NO, trade_no=TRADE_NO))
-        assert adapter.close(NO) is CloseAnswer.CLOSED
+        assert adapter.close(AttemptRef(attempt_no=NO)) is CloseAnswer.CLOSED
         (call,) = alipay.calls
         assert (call.method, call.content) == ("alipay.trade.close", {"out_trade_no": NO})
 
     def test_of_what_no_buyer_has_opened_yet_says_so(self, adapter, alipay):
         alipay.will(refuses("ACQ.TRADE_NOT_EXIST"))
-        assert adapter.close(NO) is CloseAnswer.UNKNOWN
+        assert adapter.close(AttemptRef(attempt_no=NO)) is CloseAnswer.UNKNOWN
 
     @pytest.mark.parametrize(
         "sub_code",
@@ -390,23 +391,23 @@ class TestClosing:
     )
     def test_refused_for_its_state_asks_which_state_that_is(self, adapter, alipay, sub_code, trade, answer):
         alipay.will(refuses(sub_code), trade)
-        assert adapter.close(NO) is answer
+        assert adapter.close(AttemptRef(attempt_no=NO)) is answer
         assert [call.method for call in alipay.calls] == ["alipay.trade.close", "alipay.trade.query"]
 
     def test_refused_for_its_state_and_still_waiting_is_not_closed(self, adapter, alipay):
         alipay.will(refuses("ACQ.TRADE_STATUS_ERROR"), paid(trade_status="WAIT_BUYER_PAY", send_pay_date=...))
         with pytest.raises(ProviderUnavailable):
-            adapter.close(NO)
+            adapter.close(AttemptRef(attempt_no=NO))
 
     def test_takes_no_answer_about_another_order(self, adapter, alipay):
         alipay.will(succeeds(out_trade_no="ANOTHER"))
         with pytest.raises(ProviderUnavailable, match="answer_not_ours"):
-            adapter.close(NO)
+            adapter.close(AttemptRef(attempt_no=NO))
 
     def test_refused_otherwise_is_an_explicit_no(self, adapter, alipay):
         alipay.will(refuses("ACQ.INVALID_PARAMETER"))
         with pytest.raises(ProviderRejected) as caught:
-            adapter.close(NO)
+            adapter.close(AttemptRef(attempt_no=NO))
         assert type(caught.value) is ProviderRejected
 
 
@@ -598,12 +599,12 @@ class TestErrors:
         monkeypatch.setattr(transport, "READ_TIMEOUT_S", 0.3)
         alipay.will(Answer(raw=lambda handler: handler.rfile.read(1)))
         with pytest.raises(ProviderUnavailable, match="read_timeout"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     def test_of_a_gateway_that_is_away_sent_nothing(self):
         adapter = AlipayAdapter(keys.alipay_credentials())
         with pytest.raises(ConnectFailed):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     @every_call
     @pytest.mark.parametrize("status", [302, 403, 404, 429, 500, 502, 503])
@@ -642,13 +643,13 @@ class TestErrors:
     def test_of_an_answer_that_is_no_object_leave_the_result_unknown(self, adapter, alipay, node):
         alipay.will(says(node))
         with pytest.raises(ProviderUnavailable):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     @pytest.mark.parametrize("code", [10000, ["10000"], None, "", {"a": 1}, True])
     def test_of_a_code_that_is_none_leave_the_result_unknown(self, adapter, alipay, code):
         alipay.will(paid(code=code))
         with pytest.raises(ProviderUnavailable):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
 
 def query_node(**changes) -> str:
@@ -677,35 +678,35 @@ class TestBelieving:
     )  # fmt: skip
     def test_takes_the_text_as_it_stands(self, adapter, alipay, node):
         alipay.will(says(node))
-        assert adapter.query(NO).standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no=NO)).standing is Standing.PAID
 
     def test_takes_blanks_around_the_node(self, adapter, alipay):
         node = query_node()
         body = body_of("alipay.trade.query", node).replace(b'_response":', b'_response" : \n')
         alipay.will(Answer(b" \r\n" + body + b"\n"))
-        assert adapter.query(NO).standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no=NO)).standing is Standing.PAID
 
     def test_takes_the_signature_before_the_node(self, adapter, alipay):
         node = query_node()
         name = node_of("alipay.trade.query")
         alipay.will(Answer(f'{{"sign":"{signature(node.encode())}","{name}":{node}}}'.encode()))
-        assert adapter.query(NO).standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no=NO)).standing is Standing.PAID
 
     def test_takes_slashes_that_were_escaped_after_signing(self, adapter, alipay):
         plain = query_node(store_name="a/b")
         alipay.will(says(plain.replace("/", "\\/"), signed_as=plain))
-        assert adapter.query(NO).standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no=NO)).standing is Standing.PAID
 
     def test_takes_a_signature_with_escaped_slashes(self, adapter, alipay):
         node = query_node()
         sign = signature(node.encode()).replace("/", "\\/")
         alipay.will(says(node, sign=sign))
-        assert adapter.query(NO).standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no=NO)).standing is Standing.PAID
 
     def test_takes_a_signed_gateway_error(self, adapter, alipay):
         alipay.will(refuses("isv.invalid-app-id", code="40002", name="error_response"))
         with pytest.raises(ProviderRejected, match=r"isv\.invalid-app-id"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     @every_call
     @pytest.mark.parametrize(
@@ -753,23 +754,23 @@ class TestBelieving:
         body = f"{{{second},{body[1:]}" if first else f"{body[:-1]},{second}}}"
         alipay.will(Answer(body.encode()))
         with pytest.raises(ProviderUnavailable):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     def test_refuses_a_name_that_comes_twice_inside_the_node(self, adapter, alipay):
         alipay.will(says(query_node()[:-1] + ',"total_amount":"0.01"}'))
         with pytest.raises(ProviderUnavailable, match="answer_garbled"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     def test_refuses_the_answer_to_another_method(self, adapter, alipay):
         alipay.will(says(query_node(), name="alipay_trade_close_response"))
         with pytest.raises(ProviderUnavailable, match="answer_node"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     @pytest.mark.parametrize("behind", [b"x", b"{}", b",", b"\x00"])
     def test_refuses_what_follows_the_object(self, adapter, alipay, behind):
         alipay.will(Answer(body_of("alipay.trade.query", query_node()) + behind))
         with pytest.raises(ProviderUnavailable):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
 
 class TestCertificateMode:
@@ -781,7 +782,7 @@ class TestCertificateMode:
 
     def test_names_both_certificates_inside_the_signed_text(self, adapter, alipay):
         alipay.will(says(query_node(), cert_sn=ALIPAY_SN))
-        adapter.query(NO)
+        adapter.query(AttemptRef(attempt_no=NO))
         (call,) = alipay.calls
         assert call.parameters["app_cert_sn"] == sn("alipay merchant", "Ant Class 2 R1", 77)
         assert call.parameters["alipay_root_cert_sn"] == sn("Ant Root R1", "Ant Root R1", 1)
@@ -792,22 +793,22 @@ class TestCertificateMode:
 
     def test_takes_the_name_of_the_certificate_between_node_and_signature(self, adapter, alipay):
         alipay.will(says(query_node(), cert_sn=ALIPAY_SN))
-        assert adapter.query(NO).standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no=NO)).standing is Standing.PAID
 
     def test_takes_an_answer_that_names_none(self, adapter, alipay):
         alipay.will(says(query_node()))
-        assert adapter.query(NO).standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no=NO)).standing is Standing.PAID
 
     @pytest.mark.parametrize("name", ["0" * 32, ALIPAY_SN.upper(), "x"])
     def test_refuses_a_certificate_it_does_not_know(self, adapter, alipay, name):
         alipay.will(says(query_node(), cert_sn=name))
         with pytest.raises(ProviderUnavailable, match="unverified_serial"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     def test_refuses_a_signature_by_another_key(self, adapter, alipay):
         alipay.will(says(query_node(), cert_sn=ALIPAY_SN, by="stranger"))
         with pytest.raises(ProviderUnavailable, match="unverified_signature"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
 
 class TestTheGateway:

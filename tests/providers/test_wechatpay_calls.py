@@ -14,6 +14,7 @@ from channels_app.money import Money
 from channels_app.providers import transport
 from channels_app.providers.base import (
     AlreadyPaid,
+    AttemptRef,
     AttemptUnusable,
     CloseAnswer,
     CredentialsInvalid,
@@ -261,21 +262,21 @@ class TestAskingAboutAPayment:
 
     def test_asks_by_our_number(self, wechat, adapter):
         wechat.will(says(transaction(NO)))
-        adapter.query(NO)
+        adapter.query(AttemptRef(attempt_no=NO))
         assert [(call.method, call.path, call.body) for call in wechat.calls] == [
             ("GET", f"/v3/pay/transactions/out-trade-no/{NO}?mchid={MERCHANT['mchid']}", b"")
         ]
 
     def test_writes_odd_numbers_safely_into_the_address(self, wechat, adapter):
         wechat.will(says(transaction("a|b*c@d/e")))
-        assert adapter.query("a|b*c@d/e").standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no="a|b*c@d/e")).standing is Standing.PAID
         assert wechat.calls[0].path.startswith("/v3/pay/transactions/out-trade-no/a%7Cb%2Ac%40d%2Fe?")
 
     @pytest.mark.parametrize("state", ["SUCCESS", "REFUND"])
     def test_proves_a_payment(self, wechat, adapter, state):
         paid = {"trade_state": state, "success_time": "2026-01-02T11:04:05+08:00", "amount.payer_total": 1}
         wechat.will(says(transaction(NO, paid)))
-        answer = adapter.query(NO)
+        answer = adapter.query(AttemptRef(attempt_no=NO))
         assert (answer.standing, answer.said) == (Standing.PAID, state)
         assert (answer.proof.attempt_no, answer.proof.transaction_id) == (NO, f"4200{NO}")
         assert answer.proof.paid == Money(600, "CNY")
@@ -300,19 +301,19 @@ class TestAskingAboutAPayment:
             "trade_state": state, "transaction_id": ..., "payer": ..., "success_time": ..., "amount": ...,
         }  # fmt: skip
         wechat.will(says(transaction(NO, unpaid)))
-        answer = adapter.query(NO)
+        answer = adapter.query(AttemptRef(attempt_no=NO))
         assert (answer.standing, answer.said, answer.proof) == (standing, state, None)
 
     @pytest.mark.parametrize("code", ["ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS"])
     def test_that_nobody_knows(self, wechat, adapter, code):
         wechat.will(refuses(404, code))
-        answer = adapter.query(NO)
+        answer = adapter.query(AttemptRef(attempt_no=NO))
         assert (answer.standing, answer.said) == (Standing.UNKNOWN, code)
 
     def test_does_not_take_a_strangers_404_for_an_answer(self, wechat, adapter):
         wechat.will(Answer(404, b"<html>not found</html>", {"Content-Type": "text/html"}))
         with pytest.raises(ProviderUnavailable):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     @pytest.mark.parametrize(
         "changes",
@@ -326,7 +327,7 @@ class TestAskingAboutAPayment:
     def test_does_not_believe_an_answer_about_another(self, wechat, adapter, changes):
         wechat.will(says(transaction(NO, changes)))
         with pytest.raises(ProviderUnavailable, match="answer_not_ours"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     @pytest.mark.parametrize(
         "changes",
@@ -351,7 +352,7 @@ class TestAskingAboutAPayment:
     def test_proves_nothing_in_an_unexpected_shape(self, wechat, adapter, changes):
         wechat.will(says(transaction(NO, changes)))
         with pytest.raises(ProviderUnavailable, match="answer_shape"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
 
 class TestClosing:
@@ -359,7 +360,7 @@ class TestClosing:
 
     def test_is_done_by_a_signed_empty_answer(self, wechat, adapter):
         wechat.will(says(None, 204))
-        assert adapter.close(NO) is CloseAnswer.CLOSED
+        assert adapter.close(AttemptRef(attempt_no=NO)) is CloseAnswer.CLOSED
         [call] = wechat.calls
         assert (call.method, call.path, call.document) == (
             "POST", f"/v3/pay/transactions/out-trade-no/{NO}/close", {"mchid": MERCHANT["mchid"]},
@@ -368,7 +369,7 @@ class TestClosing:
     def test_is_not_done_by_an_unsigned_one(self, wechat, adapter):
         wechat.will(Answer(204))
         with pytest.raises(ProviderUnavailable, match="unverified_headers"):
-            adapter.close(NO)
+            adapter.close(AttemptRef(attempt_no=NO))
 
     @pytest.mark.parametrize(
         ("status", "code", "answer"),
@@ -383,12 +384,12 @@ class TestClosing:
     )
     def test_is_told_why_not(self, wechat, adapter, status, code, answer):
         wechat.will(refuses(status, code))
-        assert adapter.close(NO) is answer
+        assert adapter.close(AttemptRef(attempt_no=NO)) is answer
 
     def test_leaves_it_open_on_doubt(self, wechat, adapter):
         wechat.will(refuses(500, "ORDER_CLOSED"))
         with pytest.raises(ProviderUnavailable):
-            adapter.close(NO)
+            adapter.close(AttemptRef(attempt_no=NO))
 
 
 class TestRefunding:
@@ -478,15 +479,13 @@ class TestRefunding:
 
 
 def ask_about_refund(adapter):
-    return adapter.query_refund(
-        refund_no="R20260102000001", attempt_no=NO, transaction_id="4200000000202601020000000001"
-    )
+    return adapter.query_refund(refunding())
 
 
 CALLS = {
     "open": lambda adapter: adapter.open_payment(opening()),
-    "query": lambda adapter: adapter.query(NO),
-    "close": lambda adapter: adapter.close(NO),
+    "query": lambda adapter: adapter.query(AttemptRef(attempt_no=NO)),
+    "close": lambda adapter: adapter.close(AttemptRef(attempt_no=NO)),
     "refund": lambda adapter: adapter.refund(refunding()),
     "query refund": ask_about_refund,
 }
@@ -662,10 +661,10 @@ class TestBadWeather:
         wechat.will(answer)
         started = time.monotonic()
         with pytest.raises(ProviderUnavailable):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
         assert time.monotonic() - started < 2
         wechat.will(says(transaction(NO)))
-        assert adapter.query(NO).standing is Standing.PAID
+        assert adapter.query(AttemptRef(attempt_no=NO)).standing is Standing.PAID
 
     @every_call
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -679,13 +678,13 @@ class TestBadWeather:
         silence = _Silence()
         wechat.will(raw(silence))
         with pytest.raises(ProviderUnavailable, match="read_timeout"):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
         silence.over.set()
 
     def test_tries_the_second_host_when_the_first_takes_no_connection(self, wechat):
         adapter = WechatPayAdapter(keys.wechat_credentials(base_url=keys.NOWHERE, second_base_url=wechat.url))
         wechat.will(says(transaction(NO)))
-        assert [adapter.query(NO).standing for _ in range(2)] == [Standing.PAID, Standing.PAID]
+        assert [adapter.query(AttemptRef(attempt_no=NO)).standing for _ in range(2)] == [Standing.PAID, Standing.PAID]
         assert len(wechat.calls) == 2
 
     def test_stays_with_the_host_that_answers(self, wechat):
@@ -696,10 +695,10 @@ class TestBadWeather:
                 keys.wechat_credentials(base_url=f"http://127.0.0.1:{port}", second_base_url=wechat.url)
             )
             wechat.will(says(transaction(NO)))
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
         first = WechatSide(port)
         first.will(says(transaction(NO)))
-        adapter.query(NO)
+        adapter.query(AttemptRef(attempt_no=NO))
         first.close()
         assert (len(first.calls), len(wechat.calls)) == (0, 2)
 
@@ -723,15 +722,15 @@ class TestBadWeather:
         second.will(leaving)
         wechat.will(says(transaction(NO)))
         adapter = WechatPayAdapter(keys.wechat_credentials(base_url=second.url, second_base_url=wechat.url))
-        adapter.query(NO)
+        adapter.query(AttemptRef(attempt_no=NO))
         second.close()
-        assert [adapter.query(NO).standing for _ in range(2)] == [Standing.PAID, Standing.PAID]
+        assert [adapter.query(AttemptRef(attempt_no=NO)).standing for _ in range(2)] == [Standing.PAID, Standing.PAID]
         assert (len(second.calls), len(wechat.calls)) == (1, 2)
 
     def test_with_no_host_at_all_sends_nothing(self):
         adapter = WechatPayAdapter(keys.wechat_credentials(base_url=keys.NOWHERE, second_base_url=keys.NOWHERE))
         with pytest.raises(ConnectFailed):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
 
     def test_holds_only_so_many_callers_while_a_provider_hangs(self, wechat, adapter, monkeypatch):
         # Long enough for every caller to arrive on a busy machine: nobody may be given up while others still come.
@@ -743,7 +742,7 @@ class TestBadWeather:
 
         def ask():
             try:
-                adapter.query(NO)
+                adapter.query(AttemptRef(attempt_no=NO))
             except ProviderUnavailable:
                 unknown.append(1)
 
@@ -754,7 +753,7 @@ class TestBadWeather:
         while len(wechat.calls) < transport.CALLS_AT_ONCE and time.monotonic() < deadline:
             time.sleep(0.01)
         with pytest.raises(ProviderBusy):
-            adapter.query(NO)
+            adapter.query(AttemptRef(attempt_no=NO))
         silence.over.set()
         for caller in callers:
             caller.join()

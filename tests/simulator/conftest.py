@@ -110,6 +110,14 @@ class Desk:
         return request, self.adapter.refund(request)
 
 
+def asking_about_refund(refund_no, attempt_no):
+    """The request of a refund that was never made."""
+    return RefundRequest(
+        refund_no=refund_no, attempt_no=attempt_no, transaction_id="", amount=Money(1, "CNY"), paid=Money(1, "CNY"),
+        reason="", notify_url="",
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def _merchants(simulator):
     return {

@@ -8,6 +8,7 @@ import requests
 
 from channels_app.providers.base import (
     AlreadyPaid,
+    AttemptRef,
     AttemptUnusable,
     CloseAnswer,
     ProviderError,
@@ -16,6 +17,7 @@ from channels_app.providers.base import (
     Standing,
 )
 from tests.simulator import wire
+from tests.simulator.conftest import asking_about_refund
 
 PRODUCTS = ("app", "wap", "page", "qr")
 TERMS = {"total_amount": "6.00", "subject": "60 宝石", "product_code": "QUICK_MSECURITY_PAY", "timeout_express": "30m"}
@@ -35,19 +37,19 @@ class TestPurchase:
     def test_every_product_is_opened_presented_paid_and_not_closed_afterwards(self, merchant, control, product):
         number, _ = merchant.open(product)
         expected = Standing.UNKNOWN if product == "qr" else Standing.WAITING
-        assert merchant.adapter.query(number).standing == expected
+        assert merchant.adapter.query(AttemptRef(attempt_no=number)).standing == expected
         done = control.act(merchant, number, "pay")
-        answer = merchant.adapter.query(number)
+        answer = merchant.adapter.query(AttemptRef(attempt_no=number))
         assert answer.standing == Standing.PAID
         assert answer.proof.transaction_id == done["trade"]["payments"][0]["transaction_id"]
         assert answer.proof.paid.amount_minor == 600
-        assert merchant.adapter.close(number) == CloseAnswer.PAID
+        assert merchant.adapter.close(AttemptRef(attempt_no=number)) == CloseAnswer.PAID
 
     def test_nothing_exists_before_the_buyer_brings_the_order(self, alipay, control):
         request = alipay.request("app")
         alipay.adapter.open_payment(request)
-        assert alipay.adapter.query(request.attempt_no).standing == Standing.UNKNOWN
-        assert alipay.adapter.close(request.attempt_no) == CloseAnswer.UNKNOWN
+        assert alipay.adapter.query(AttemptRef(attempt_no=request.attempt_no)).standing == Standing.UNKNOWN
+        assert alipay.adapter.close(AttemptRef(attempt_no=request.attempt_no)) == CloseAnswer.UNKNOWN
         control.act(alipay, request.attempt_no, "pay", expect=404)
 
     def test_a_closed_or_paid_order_cannot_be_opened_again(self, alipay, control):
@@ -63,8 +65,8 @@ class TestPurchase:
 
     def test_a_waiting_order_is_closed_at_once(self, alipay):
         number, _ = alipay.open("app")
-        assert alipay.adapter.close(number) == CloseAnswer.CLOSED
-        assert alipay.adapter.query(number).standing == Standing.CLOSED
+        assert alipay.adapter.close(AttemptRef(attempt_no=number)) == CloseAnswer.CLOSED
+        assert alipay.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.CLOSED
 
     def test_the_same_number_for_something_else_is_refused(self, alipay, control):
         number, _ = alipay.open("app")
@@ -85,9 +87,7 @@ class TestRefunds:
         assert answer.standing == RefundStanding.SUCCEEDED
         merchant.adapter.refund(request)
         assert [each["amount"] for each in control.trade(merchant, number)["payments"][0]["refunds"]] == [200]
-        found = merchant.adapter.query_refund(
-            refund_no=request.refund_no, attempt_no=number, transaction_id=request.transaction_id
-        )
+        found = merchant.adapter.query_refund(request)
         assert (found.standing, found.amount.amount_minor) == (RefundStanding.SUCCEEDED, 200)
 
     def test_another_amount_or_more_than_is_left_is_refused(self, alipay, control):
@@ -117,7 +117,7 @@ class TestRefunds:
         terms = {"out_trade_no": number, "out_request_no": "NONE"}
         node = wire.alipay(alipay.credentials, "alipay.trade.fastpay.refund.query", terms)
         assert node == {"code": "10000", "msg": "Success"}
-        found = alipay.adapter.query_refund(refund_no="NONE", attempt_no=number, transaction_id="")
+        found = alipay.adapter.query_refund(asking_about_refund("NONE", number))
         assert found.standing == RefundStanding.UNKNOWN
 
     def test_cancelling_a_face_to_face_trade_closes_it_or_pays_it_back(self, alipay, control):
@@ -194,10 +194,10 @@ class TestStrictness:
         ).json()
         assert answer["error_response"]["sub_code"] == "isv.invalid-app-cert-sn"
         # Our adapter does.
-        assert merchant.adapter.query("N1").standing == Standing.UNKNOWN
+        assert merchant.adapter.query(AttemptRef(attempt_no="N1")).standing == Standing.UNKNOWN
 
     def test_our_adapter_notices_a_merchant_it_has_the_wrong_keys_of(self, alipay, new_merchant):
         other = new_merchant("alipay").credentials
         mixed = {**alipay.credentials, "app_private_key": other["app_private_key"]}
         with pytest.raises(ProviderError):
-            type(alipay.adapter)(mixed).query("N1")
+            type(alipay.adapter)(mixed).query(AttemptRef(attempt_no="N1"))

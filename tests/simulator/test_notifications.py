@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from channels_app.providers.base import (
+    AttemptRef,
     Foreign,
     NothingToDo,
     NotificationRefused,
@@ -160,7 +161,7 @@ class TestBadWeather:
 
     def test_paying_late_works_although_the_trade_is_closed(self, desk, control, receiver):
         number, _ = desk.open("app")
-        desk.adapter.close(number)
+        desk.adapter.close(AttemptRef(attempt_no=number))
         control.act(desk, number, "pay", expect=409)
         control.act(desk, number, "pay-late")
         kinds = [type(read(desk, raw)) for raw in receiver.received]
@@ -171,7 +172,7 @@ class TestBadWeather:
         number, _ = desk.open("app")
         control.act(desk, number, "wrong-amount", amount=1)
         assert read(desk, receiver.received[0]).paid.amount_minor == 1
-        assert desk.adapter.query(number).proof.paid.amount_minor == 1
+        assert desk.adapter.query(AttemptRef(attempt_no=number)).proof.paid.amount_minor == 1
 
     def test_another_merchants_payment_is_rightly_signed_and_foreign(self, desk, control, receiver):
         number, _ = desk.open("app")

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import requests
 
-from channels_app.providers.base import PaymentProof, Standing
+from channels_app.providers.base import AttemptRef, PaymentProof, Standing
 from tests.simulator import wire
 from tests.simulator.test_notifications import read
 
@@ -40,7 +40,7 @@ class TestCashier:
         text = "&".join(f"{name}={query[name]}" for name in sorted(query) if name != "sign_type")
         assert wire.is_signed(alipay.credentials["alipay_public_key"], text.encode(), signature)
         assert (query["out_trade_no"], query["total_amount"]) == (number, "6.00")
-        assert alipay.adapter.query(number).standing == Standing.PAID
+        assert alipay.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.PAID
 
     def test_a_form_that_posts_itself_gets_the_same_page(self, alipay):
         request = alipay.request("page")
@@ -55,7 +55,7 @@ class TestCashier:
         page = requests.get(params["h5_url"], timeout=10)
         assert number in page.text
         assert press(page, "pay").headers["Location"] == "https://game.example/back?order=1"
-        assert wechat.adapter.query(number).standing == Standing.PAID
+        assert wechat.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.PAID
 
     @pytest.mark.parametrize("desk_name", ["wechat", "alipay"])
     def test_a_code_can_be_scanned_and_paid(self, desk_name, request, simulator, receiver, control):
@@ -64,7 +64,7 @@ class TestCashier:
         code = params.get("code_url") or params["qr_code"]
         assert code.startswith(("weixin://wxpay/bizpayurl?pr=", "https://qr.alipay.com/"))
         page = requests.get(f"{simulator.url}/scan?{urlencode({'code': code})}", timeout=10)
-        assert desk.adapter.query(number).standing == Standing.WAITING
+        assert desk.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.WAITING
         done = press(page, "pay")
         assert done.status_code == 200
         control.act(desk, number, "notify")
@@ -74,9 +74,9 @@ class TestCashier:
         number, params = alipay.open("wap")
         page = requests.get(params["url"], timeout=10)
         assert press(page, "cancel").status_code == 303
-        assert alipay.adapter.query(number).standing == Standing.WAITING
+        assert alipay.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.WAITING
         assert press(page, "pay").status_code == 303
-        assert alipay.adapter.query(number).standing == Standing.PAID
+        assert alipay.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.PAID
 
     def test_pressing_twice_pays_once(self, alipay, control):
         number, params = alipay.open("page")

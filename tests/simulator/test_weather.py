@@ -3,7 +3,7 @@
 import pytest
 
 from channels_app.providers import transport
-from channels_app.providers.base import ProviderBusy, ProviderError, ProviderUnavailable, Standing
+from channels_app.providers.base import AttemptRef, ProviderBusy, ProviderError, ProviderUnavailable, Standing
 
 CARRIED_OUT = ("timeout", "garbage", "unsigned", "wrong_signature", "reset")
 
@@ -25,8 +25,8 @@ class TestModes:
         opened = desk.request("native" if desk.provider == "wechatpay" else "qr")
         calls = {
             "create": lambda: desk.adapter.open_payment(opened),
-            "query": lambda: desk.adapter.query(number),
-            "close": lambda: desk.adapter.close(number),
+            "query": lambda: desk.adapter.query(AttemptRef(attempt_no=number)),
+            "close": lambda: desk.adapter.close(AttemptRef(attempt_no=number)),
             "refund": lambda: desk.refund(paid, amount=100),
         }
         # Some adapters ask once more by themselves where the first answer cannot be believed.
@@ -38,7 +38,9 @@ class TestModes:
             assert isinstance(caught.value, expected)
         control.post("weather", provider=desk.provider, mode="ok")
         was_done = mode in CARRIED_OUT
-        assert desk.adapter.query(number).standing == (Standing.CLOSED if was_done else Standing.WAITING)
+        assert desk.adapter.query(AttemptRef(attempt_no=number)).standing == (
+            Standing.CLOSED if was_done else Standing.WAITING
+        )
         refunds = control.trade(desk, paid)["payments"][0]["refunds"]
         assert [each["amount"] for each in refunds] == [100] * was_done
         calls["create"]()
@@ -48,8 +50,8 @@ class TestModes:
         number, _ = desk.open("app")
         control.post("weather", provider=desk.provider, mode="error500", calls=["close"], carried_out=True)
         with pytest.raises(ProviderUnavailable):
-            desk.adapter.close(number)
-        assert desk.adapter.query(number).standing == Standing.CLOSED
+            desk.adapter.close(AttemptRef(attempt_no=number))
+        assert desk.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.CLOSED
 
     def test_it_lasts_as_many_calls_as_was_said_and_touches_no_other(self, desk, control):
         number, _ = desk.open("app")
@@ -57,7 +59,7 @@ class TestModes:
         outcomes = []
         for _ in range(3):
             try:
-                outcomes.append(desk.adapter.query(number).standing)
+                outcomes.append(desk.adapter.query(AttemptRef(attempt_no=number)).standing)
             except ProviderUnavailable:
                 outcomes.append("unavailable")
         assert outcomes == ["unavailable", "unavailable", Standing.WAITING]
@@ -66,15 +68,15 @@ class TestModes:
     def test_one_providers_weather_is_not_the_others(self, wechat, alipay, control):
         control.post("weather", provider="wechatpay", mode="error500")
         number, _ = alipay.open("app")
-        assert alipay.adapter.query(number).standing == Standing.WAITING
+        assert alipay.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.WAITING
 
     def test_wechat_can_probe_an_answer_and_our_adapter_asks_again(self, wechat, control):
         number, _ = wechat.open("app")
         control.post("weather", provider="wechatpay", mode="probe", calls=["query"], count=1)
-        assert wechat.adapter.query(number).standing == Standing.WAITING
+        assert wechat.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.WAITING
         control.post("weather", provider="wechatpay", mode="probe", calls=["query"])
         with pytest.raises(ProviderUnavailable):
-            wechat.adapter.query(number)
+            wechat.adapter.query(AttemptRef(attempt_no=number))
         control.post("weather", expect=400, provider="alipay", mode="probe")
 
     def test_nonsense_is_refused_and_changes_nothing(self, control):

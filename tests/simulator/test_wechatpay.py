@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from channels_app.providers.base import (
     AlreadyPaid,
+    AttemptRef,
     AttemptUnusable,
     CloseAnswer,
     ProviderRejected,
@@ -16,6 +17,7 @@ from channels_app.providers.base import (
 )
 from channels_app.simulator.server import RunningSimulator
 from tests.simulator import wire
+from tests.simulator.conftest import asking_about_refund
 from tests.simulator.receiving import eventually
 
 PRODUCTS = ("app", "jsapi", "h5", "native")
@@ -27,21 +29,23 @@ class TestPurchase:
     @pytest.mark.parametrize("product", PRODUCTS)
     def test_every_product_is_opened_asked_about_paid_and_not_closed_afterwards(self, wechat, control, product):
         number, _ = wechat.open(product)
-        assert wechat.adapter.query(number).standing == Standing.WAITING
+        assert wechat.adapter.query(AttemptRef(attempt_no=number)).standing == Standing.WAITING
         done = control.act(wechat, number, "pay")
-        answer = wechat.adapter.query(number)
+        answer = wechat.adapter.query(AttemptRef(attempt_no=number))
         assert answer.standing == Standing.PAID
         assert answer.proof.transaction_id == done["trade"]["payments"][0]["transaction_id"]
         assert answer.proof.paid.amount_minor == 600
-        assert wechat.adapter.close(number) == CloseAnswer.PAID
+        assert wechat.adapter.close(AttemptRef(attempt_no=number)) == CloseAnswer.PAID
         with pytest.raises(AlreadyPaid):
             wechat.adapter.open_payment(wechat.request(product, attempt_no=number))
 
     def test_closing_is_repeatable_and_ends_the_number(self, wechat):
         request = wechat.request("app")
         wechat.adapter.open_payment(request)
-        assert [wechat.adapter.close(request.attempt_no) for _ in range(2)] == [CloseAnswer.CLOSED] * 2
-        assert wechat.adapter.query(request.attempt_no).standing == Standing.CLOSED
+        assert [wechat.adapter.close(AttemptRef(attempt_no=request.attempt_no)) for _ in range(2)] == [
+            CloseAnswer.CLOSED
+        ] * 2
+        assert wechat.adapter.query(AttemptRef(attempt_no=request.attempt_no)).standing == Standing.CLOSED
         with pytest.raises(AttemptUnusable):
             wechat.adapter.open_payment(request)
 
@@ -54,14 +58,14 @@ class TestPurchase:
                 wechat.adapter.open_payment(wechat.request(**{"product": "native", **_same(request), **changes}))
 
     def test_an_unknown_number_is_unknown(self, wechat):
-        assert wechat.adapter.query("N000000000").standing == Standing.UNKNOWN
-        assert wechat.adapter.close("N000000000") == CloseAnswer.UNKNOWN
+        assert wechat.adapter.query(AttemptRef(attempt_no="N000000000")).standing == Standing.UNKNOWN
+        assert wechat.adapter.close(AttemptRef(attempt_no="N000000000")) == CloseAnswer.UNKNOWN
 
     def test_an_order_past_its_time_closes_by_itself_and_cannot_be_paid(self, wechat, control, simulator):
         at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 1.1))
         order = wire.wechat_order(wechat.credentials, "Nexpires1", time_expire=at)
         assert wire.wechat(wechat.credentials, "POST", "/v3/pay/transactions/app", order).status_code == 200
-        eventually(lambda: wechat.adapter.query("Nexpires1").standing == Standing.CLOSED)
+        eventually(lambda: wechat.adapter.query(AttemptRef(attempt_no="Nexpires1")).standing == Standing.CLOSED)
         control.act(wechat, "Nexpires1", "pay", expect=409)
 
 
@@ -82,7 +86,7 @@ class TestRefunds:
         assert len(control.trade(wechat, number)["payments"][0]["refunds"]) == 1
         found = eventually(lambda: _succeeded(wechat.adapter, request))
         assert (found.amount.amount_minor, found.provider_refund_id) == (200, answer.provider_refund_id)
-        assert wechat.adapter.query(number).said == "REFUND"
+        assert wechat.adapter.query(AttemptRef(attempt_no=number)).said == "REFUND"
 
     def test_it_is_refused_with_another_amount_or_beyond_the_payment(self, wechat, control):
         number, _ = wechat.open("app")
@@ -109,14 +113,12 @@ class TestRefunds:
         }  # fmt: skip
         answer = wire.wechat(wechat.credentials, "POST", "/v3/refund/domestic/refunds", body)
         assert (answer.status_code, answer.json()["code"]) == (404, "RESOURCE_NOT_EXISTS")
-        found = wechat.adapter.query_refund(refund_no="R1", attempt_no="Nunpaid01", transaction_id="")
+        found = wechat.adapter.query_refund(asking_about_refund("R1", "Nunpaid01"))
         assert found.standing == RefundStanding.UNKNOWN
 
 
 def _succeeded(adapter, request):
-    answer = adapter.query_refund(
-        refund_no=request.refund_no, attempt_no=request.attempt_no, transaction_id=request.transaction_id
-    )
+    answer = adapter.query_refund(request)
     return answer if answer.standing == RefundStanding.SUCCEEDED else None
 
 
