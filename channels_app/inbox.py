@@ -20,9 +20,11 @@ from channels_app import vault
 from channels_app.accounts import raw_cell
 from channels_app.ids import uuid7
 from channels_app.models import MerchantAccount, Notification, RefusedTally, Verdict
+from channels_app.providers import ADAPTERS
 from channels_app.providers.base import RawNotification
 
-# Never kept: they say nothing about a provider and may carry somebody's session.
+# Never kept: they say nothing about a provider and may carry somebody's session. One provider proves itself by the
+# second, and can only be read again with it; what is kept is sealed.
 _DROPPED_HEADERS = frozenset({"cookie", "authorization"})
 
 # This commit alone does not wait for the disk. The log is written in order, so the next commit, which carries the
@@ -38,7 +40,7 @@ INSERT = """
 # One verdict per message: a judged row is not judged again.
 JUDGE = """
     UPDATE channels_app_notification
-    SET verdict = %s, attempt_no = %s, transaction_id = %s, judged_at = %s
+    SET verdict = %s, attempt_no = %s, transaction_id = %s, judged_at = %s, ask_at = NULL
     WHERE id = %s
 """
 
@@ -59,7 +61,8 @@ class Judgement:
 def keep(raw: RawNotification, *, account: MerchantAccount, remote_addr: str) -> uuid.UUID:
     """Write a message down, sealed, committed. Returns its id."""
     notification_id = uuid7()
-    headers = {name: value for name, value in raw.headers.items() if name not in _DROPPED_HEADERS}
+    keeps = {"authorization"} if getattr(ADAPTERS[account.provider], "keeps_authorization", False) else frozenset()
+    headers = {name: value for name, value in raw.headers.items() if name not in _DROPPED_HEADERS - keeps}
     sealed = vault.seal(json.dumps(headers).encode() + b"\n" + raw.body, at=raw_cell(notification_id))
     digest = hashlib.sha256(raw.body).hexdigest()
     with connection.cursor() as cursor:
@@ -95,8 +98,21 @@ def conclude(
 ) -> None:
     """Write a verdict that moves nothing."""
     Notification.objects.filter(pk=notification_id).update(
-        verdict=verdict, failed_step=failed_step[:40], detail=detail[:300], attempt_no=attempt_no[:64], judged_at=now
+        verdict=verdict, failed_step=failed_step[:40], detail=detail[:300], attempt_no=attempt_no[:64], judged_at=now,
+        ask_at=None,
     )  # fmt: skip
+
+
+def ask_about(notification_id: uuid.UUID, *, attempt_no: str, detail: str, now: datetime) -> None:
+    """Leave a hint to the worker, which asks the provider about it."""
+    Notification.objects.filter(pk=notification_id).update(
+        verdict=Verdict.ASKING, attempt_no=attempt_no[:64], detail=detail[:300], ask_at=now
+    )  # fmt: skip
+
+
+def forget(notification_id: uuid.UUID) -> None:
+    """Delete a message that the provider is asked to send again, for want of room to work on it."""
+    Notification.objects.filter(pk=notification_id).delete()
 
 
 @transaction.atomic

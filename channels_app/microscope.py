@@ -15,13 +15,16 @@ from channels_app.accounts import adapter_of
 from channels_app.models import Notification
 from channels_app.providers.base import (
     Claims,
+    DisputeNotice,
     Foreign,
+    Hint,
     NothingToDo,
     NotificationRefused,
     NotificationUnreadable,
     PaymentProof,
     ProviderAdapter,
     RawNotification,
+    RefundAsked,
     RefundNotice,
 )
 from channels_app.vault import VaultClosed
@@ -95,8 +98,12 @@ def _read(adapter: ProviderAdapter, raw: RawNotification, *, at: datetime) -> Re
     match message:
         case PaymentProof():
             return Reading("", "", says="payment")
-        case RefundNotice():
+        case RefundNotice() | RefundAsked():
             return Reading("", "", says="refund")
+        case DisputeNotice():
+            return Reading("", message.said, says="dispute")
+        case Hint():
+            return Reading("", message.said, says="hint")
         case Foreign():
             return Reading("", message.said, says="foreign")
         case NothingToDo():

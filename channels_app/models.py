@@ -69,6 +69,8 @@ class MerchantAccount(models.Model):
     last_check = models.JSONField(
         _("last check"), default=dict, db_default=models.Value({}, models.JSONField()), editable=False
     )
+    # Up to when the provider's own list of what happened has been read (of providers that have one).
+    listed_until = models.DateTimeField(_("provider's list read up to"), null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -85,7 +87,7 @@ class MerchantAccount(models.Model):
             subject="channels_app.merchantaccount",
             label="code",
             hidden=("credentials_sealed",),
-            quiet=("last_check", "updated_at"),
+            quiet=("last_check", "listed_until", "updated_at"),
         )
 
     def __str__(self) -> str:
@@ -144,6 +146,7 @@ class Verdict(models.TextChoices):
     FOREIGN = "foreign", _("another merchant's")
     REFUSED = "refused", _("not genuine")
     UNREADABLE = "unreadable", _("cannot be read now")
+    ASKING = "asking", _("a hint: the provider is asked")
 
 
 class Notification(models.Model):
@@ -167,6 +170,9 @@ class Notification(models.Model):
     attempt_no = models.CharField(_("attempt number"), max_length=64, blank=True)
     transaction_id = models.CharField(_("provider transaction"), max_length=64, blank=True)
     judged_at = models.DateTimeField(_("judged"), null=True)
+    # Of a hint: when the provider is asked next, and how often it was.
+    ask_at = models.DateTimeField(_("asked next"), null=True)
+    asked = models.PositiveSmallIntegerField(_("times asked"), default=0, db_default=0)
 
     class Meta:
         verbose_name = _("notification")
@@ -177,7 +183,7 @@ class Notification(models.Model):
             # I-24: a verdict says when it was reached.
             models.CheckConstraint(
                 name="notification_judged_has_time",
-                condition=Q(verdict=Verdict.RECEIVED) | Q(judged_at__isnull=False),
+                condition=Q(verdict__in=(Verdict.RECEIVED, Verdict.ASKING)) | Q(judged_at__isnull=False),
             ),
         ]
         indexes = [
@@ -185,6 +191,7 @@ class Notification(models.Model):
             BrinIndex("received_at", name="notification_received", autosummarize=True),
             models.Index("received_at", name="notification_unjudged", condition=Q(verdict=Verdict.RECEIVED)),
             models.Index("account", "received_at", name="notification_refused", condition=Q(verdict=Verdict.REFUSED)),
+            models.Index("account", "ask_at", name="notification_hint", condition=Q(ask_at__isnull=False)),
             models.Index("attempt_no", name="notification_attempt", condition=~Q(attempt_no="")),
             models.Index("transaction_id", name="notification_transaction", condition=~Q(transaction_id="")),
         ]

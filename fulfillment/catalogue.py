@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 
 from channels_app.models import Channel
+from channels_app.providers import METHODS
 from fulfillment.models import Item, ItemKind, ProductGrant
 from orders.models import Game, Product, ProductPrice
 from orders.ordering import MOST_MINOR
@@ -24,7 +25,8 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f]+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 # Times the largest quantity of an order it still fits a bigint.
 _MOST_GRANTED = 10**12
-STORES = ("apple_iap", "google_play")
+# Methods that sell a product under a name which the store gave it.
+STORES = tuple(code for code, method in METHODS.items() if method.sells_products)
 _T = TypeVar("_T")
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from channels_app.providers.base import Standing
 from orders.attempts import StillOpen, ask_provider, close_at_provider, is_over, mark_closed
 from orders.cases import open_case
+from orders.confirming import confirm, waits_for_confirmation
 from orders.limits import refuse_above
 from orders.models import ATTEMPT_ALIVE, AttemptState, CaseKind, EventKind, Order, OrderState, PaymentAttempt
 from orders.timeline import record
@@ -60,7 +61,10 @@ def tend(attempt_id: int) -> None:
     now = timezone.now()
     order = attempt.order
     if attempt.state in (AttemptState.PAID, AttemptState.CLOSED):
-        PaymentAttempt.objects.filter(pk=attempt_id).update(next_query_at=None)
+        if attempt.state == AttemptState.PAID and waits_for_confirmation(attempt) and not confirm(attempt, now=now):
+            _schedule(attempt, now)
+        else:
+            PaymentAttempt.objects.filter(pk=attempt_id).update(next_query_at=None)
         return
     waited_for = order.state == OrderState.PENDING and order.expires_at > now
     if waited_for:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from channels_app.accounts import adapter_of
 from channels_app.models import MerchantAccount
 from channels_app.providers.base import (
+    AttemptRef,
     CloseAnswer,
     ProviderAdapter,
     ProviderBusy,
@@ -68,7 +69,7 @@ def ask_provider(attempt: PaymentAttempt, *, actor: str) -> Asked:
     """Ask what became of an attempt; a proved payment is settled at once."""
     account = attempt.account
     try:
-        answer = adapter_for(account).query(attempt.attempt_no)
+        answer = adapter_for(account).query(reference(attempt))
     except ProviderError as error:
         logger.warning("query failed: account=%s attempt_no=%s said=%s", account.code, attempt.attempt_no, error.code)
         return Asked(None)
@@ -94,15 +95,19 @@ class StillOpen(Exception):
     """The provider could not be reached, or did not say yes or no: the attempt may still be paid."""
 
 
+class UnderWay(StillOpen):
+    """Somebody is paying it, and the provider closes nothing meanwhile."""
+
+
 def close_at_provider(attempt: PaymentAttempt, *, actor: str) -> Outcome | None:
     """Make an attempt unpayable. Returns what settling did when it turned out to be paid, else None.
 
-    Raises StillOpen. An attempt the provider does not know (Alipay: nobody has opened it) counts as closed for
-    the caller, but goes on being asked about until its time limit has passed there.
+    Raises StillOpen, UnderWay. An attempt the provider does not know (Alipay: nobody has opened it) counts as closed
+    for the caller, but goes on being asked about until its time limit has passed there.
     """
     account = attempt.account
     try:
-        answer = adapter_for(account).close(attempt.attempt_no)
+        answer = adapter_for(account).close(reference(attempt))
     except ProviderRejected as error:
         logger.warning("close refused: account=%s attempt_no=%s said=%s", account.code, attempt.attempt_no, error.code)
         answer = CloseAnswer.PAID  # a no to closing: only the query can tell why
@@ -114,6 +119,8 @@ def close_at_provider(attempt: PaymentAttempt, *, actor: str) -> Outcome | None:
         return None
     if answer is CloseAnswer.UNKNOWN:
         return None
+    if answer is CloseAnswer.CANNOT:
+        raise UnderWay
     asked = ask_provider(attempt, actor=actor)
     if asked.outcome is None and (asked.answer is None or asked.answer.standing is not Standing.CLOSED):
         raise StillOpen
@@ -132,6 +139,18 @@ def mark_closed(attempt: PaymentAttempt, *, said: str, actor: str) -> None:
             order_id=attempt.order_id, kind=EventKind.ATTEMPT_CLOSED, actor=actor, now=now,
             data={"attempt_no": attempt.attempt_no, "method": attempt.method, "said": said[:60]},
         )  # fmt: skip
+
+
+def reference(attempt: PaymentAttempt) -> AttemptRef:
+    """An attempt as its provider is told about it."""
+    return AttemptRef(
+        attempt_no=attempt.attempt_no,
+        method=attempt.method,
+        opened_at=attempt.created_at,
+        handle=attempt.handle,
+        store_product_id=attempt.store_product_id,
+        payer=attempt.payer,
+    )
 
 
 def adapter_for(account: MerchantAccount) -> ProviderAdapter:

@@ -63,12 +63,21 @@ INVARIANTS = (
         " AND NOT EXISTS (SELECT 1 FROM orders_case c WHERE c.payment_id = p.id)",
     ),
     Invariant(
-        "I-06", "the applied payment is of the order's amount, currency, transaction and environment",
+        "I-06", "the applied payment has the order's amount, currency and transaction, in its environment",
         "orders_payment WHERE applied",
         "SELECT o.order_no FROM orders_payment p JOIN orders_order o ON o.id = p.order_id"
-        " JOIN channels_app_merchantaccount a ON a.id = p.account_id WHERE p.applied AND"
-        " (p.amount_minor, p.currency, p.transaction_id, p.environment, a.environment)"
-        " IS DISTINCT FROM (o.amount_minor, o.currency, o.transaction_id, o.environment, o.environment)",
+        " JOIN channels_app_merchantaccount a ON a.id = p.account_id"
+        " JOIN orders_paymentattempt t ON t.id = p.attempt_id WHERE p.applied AND"
+        " ((p.transaction_id, a.environment) IS DISTINCT FROM (o.transaction_id, o.environment)"
+        # What a store sells has the store's price: there product and quantity count, compared when it is settled.
+        " OR t.store_product_id = '' AND (p.amount_minor, p.currency) <> (o.amount_minor, o.currency))",
+    ),
+    Invariant(
+        "I-08", "play money paid a real order for listed reviewers only",
+        "orders_payment WHERE applied AND environment = 'sandbox'",
+        "SELECT o.order_no FROM orders_payment p JOIN orders_order o ON o.id = p.order_id"
+        " WHERE p.applied AND p.environment <> o.environment AND (p.environment <> 'sandbox'"
+        " OR NOT EXISTS (SELECT 1 FROM orders_reviewer r WHERE r.game_id = o.game_id AND r.uid = o.uid))",
     ),
     Invariant(
         "I-08", "an attempt is made at an account of its order's environment",

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from orders.attempts import StillOpen, close_at_provider
+from orders.attempts import StillOpen, UnderWay, close_at_provider
 from orders.fulfilment import fulfilment
 from orders.models import ATTEMPT_ALIVE, CancelReason, EventKind, Order, OrderState, PaymentAttempt
 from orders.problems import Problem
@@ -29,6 +29,12 @@ def cancel_order(*, order: Order, reason: CancelReason, actor: str) -> Order:
     for attempt in PaymentAttempt.objects.filter(order=order, state__in=ATTEMPT_ALIVE).select_related("account"):
         try:
             outcome = close_at_provider(attempt, actor=actor)
+        except UnderWay:
+            raise Problem(
+                409,
+                "payment_under_way",
+                "Somebody is paying this order; it can be cancelled when the provider decides.",
+            ) from None
         except StillOpen:
             raise Problem(
                 503, "provider_unavailable", "The payment provider could not be asked to close; try again.",

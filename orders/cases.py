@@ -20,6 +20,9 @@ class Decision(models.TextChoices):
     DELIVERED = "delivered", _("goods delivered")
     TOLD = "told", _("game server was told")
     SWITCHED_ON = "switched on", _("endpoint switched on again")
+    WON = "won", _("the bank decided for us")
+    LOST = "lost", _("the bank decided for the buyer")
+    TAKEN_BACK = "taken back", _("the provider took it back")
     EXPLAINED = "explained", _("explained, nothing to do")
 
 
@@ -39,8 +42,15 @@ LIMIT_HOURS: Mapping[CaseKind, int] = {
     CaseKind.SECOND_PAYMENT: 24,
     CaseKind.LATE_PAYMENT: 4,
     CaseKind.GIVEN_BACK: 8,
+    CaseKind.UNMATCHED: 8,
+    CaseKind.PURCHASE_DIFFERS: 4,
+    CaseKind.TEST_MONEY: 24,
+    CaseKind.REVIEW: 8,
     CaseKind.UNDECIDED: 4,
     CaseKind.PROVIDER_REFUND: 8,
+    CaseKind.REFUND_ASKED: 8,
+    CaseKind.DISPUTE: 48,
+    CaseKind.UNCONFIRMED: 4,
     CaseKind.DELIVERY_PARKED: 4,
     CaseKind.WEBHOOK_PARKED: 8,
     CaseKind.HANDED_OVER: 4,
@@ -52,8 +62,15 @@ QUEUES: Mapping[CaseKind, Queue] = {
     CaseKind.SECOND_PAYMENT: Queue.SUPPORT,
     CaseKind.LATE_PAYMENT: Queue.SUPPORT,
     CaseKind.GIVEN_BACK: Queue.FINANCE,
+    CaseKind.UNMATCHED: Queue.SUPPORT,
+    CaseKind.PURCHASE_DIFFERS: Queue.SUPPORT,
+    CaseKind.TEST_MONEY: Queue.OPERATIONS,
+    CaseKind.REVIEW: Queue.FINANCE,
     CaseKind.UNDECIDED: Queue.FINANCE,
     CaseKind.PROVIDER_REFUND: Queue.FINANCE,
+    CaseKind.REFUND_ASKED: Queue.SUPPORT,
+    CaseKind.DISPUTE: Queue.FINANCE,
+    CaseKind.UNCONFIRMED: Queue.ENGINEER,
     CaseKind.DELIVERY_PARKED: Queue.OPERATIONS,
     CaseKind.WEBHOOK_PARKED: Queue.OPERATIONS,
     CaseKind.HANDED_OVER: Queue.SUPPORT,
@@ -64,8 +81,9 @@ _OF_QUEUE = "queue:"
 
 
 def answer_by(case: Case) -> datetime:
-    """Until when a person should have decided."""
-    return case.opened_at + timedelta(hours=LIMIT_HOURS[CaseKind(case.kind)])
+    """Until when a person should have decided; never later than somebody outside waits for us."""
+    limit = case.opened_at + timedelta(hours=LIMIT_HOURS[CaseKind(case.kind)])
+    return min(limit, case.due_at) if case.due_at else limit
 
 
 def is_late(case: Case, now: datetime) -> bool:
@@ -97,9 +115,9 @@ class ReasonMissing(ValueError):
 OPEN = """
     INSERT INTO orders_case
         (kind, subject, environment, game_id, order_id, payment_id, account_id, amount_minor, currency,
-         detail, opened_at, decision, closed_by)
+         detail, opened_at, due_at, decision, closed_by)
     VALUES (%s, %s, %s, %s, %s, (SELECT id FROM orders_payment WHERE account_id = %s AND transaction_id = %s),
-            %s, %s, %s, %s, %s, '', '')
+            %s, %s, %s, %s, %s, %s, '', '')
     ON CONFLICT (kind, subject) WHERE closed_at IS NULL DO NOTHING
 """
 
@@ -117,11 +135,12 @@ def opening(
     amount_minor: int | None = None,
     currency: str = "",
     detail: str = "",
+    due_at: datetime | None = None,
 ) -> tuple[object, ...]:
     """The parameters of OPEN. The payment is the one booked under (account, transaction)."""
     return (
         kind.value, subject[:120], environment, game_id, order_id, account_id, transaction_id, account_id,
-        amount_minor, currency[:3], detail[:300], now,
+        amount_minor, currency[:3], detail[:300], now, due_at,
     )  # fmt: skip
 
 
@@ -129,6 +148,17 @@ def open_case(**about: object) -> None:
     """Open a case outside the hot path; the arguments are those of `opening`."""
     with connection.cursor() as cursor:
         cursor.execute(OPEN, opening(**about))  # type: ignore[arg-type]  # checked by `opening` itself
+
+
+def close_by_fact(*, kind: CaseKind, subject: str, decision: Decision, fact: str, actor: str, now: datetime) -> bool:
+    """Close the open case about something because what it waited for has happened; `fact` says what.
+
+    Returns whether there was one.
+    """
+    closed = Case.objects.filter(kind=kind, subject=subject[:120], closed_at=None).update(
+        closed_at=now, decision=decision.value, closed_by=actor[:80], note=fact[:500]
+    )
+    return bool(closed)
 
 
 @transaction.atomic

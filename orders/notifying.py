@@ -10,6 +10,7 @@ import uuid
 from datetime import timedelta
 
 import psycopg
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException, UnreadablePostError
@@ -17,25 +18,22 @@ from django.utils import timezone
 
 from channels_app import inbox
 from channels_app.accounts import account_by_code, adapter_of
-from channels_app.inbox import Judgement
 from channels_app.models import MerchantAccount, Verdict
+from channels_app.providers import ADAPTERS
 from channels_app.providers.base import (
     Ack,
-    Foreign,
-    NothingToDo,
+    Hint,
     NotificationRefused,
     NotificationUnreadable,
-    PaymentProof,
     RawNotification,
-    RefundNotice,
 )
 from channels_app.vault import VaultClosed
 from orders.authentication import peer_address
 from orders.cases import open_case
+from orders.limits import refuse_above
+from orders.messages import Arrival, take
 from orders.models import CaseKind, ProofSource
 from orders.problems import Problem, not_found, plain_response
-from orders.refund_notices import note_refund
-from orders.settling import Proof, settle_payment
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +43,12 @@ UNFINISHED_AFTER = timedelta(seconds=30)
 
 def receive_notification(request: HttpRequest, provider: str, account_code: str) -> HttpResponse:
     """`POST /notify/{provider}/{account_code}`: one message of a provider."""
-    if request.method != "POST":
-        return plain_response(Problem(405, "method_not_allowed", "Providers POST here.", headers={"Allow": "POST"}))
+    verb = ADAPTERS[provider].notifies_by if provider in ADAPTERS else "POST"
+    if request.method != verb:
+        problem = Problem(405, "method_not_allowed", f"This provider sends {verb}.", headers={"Allow": verb})
+        return plain_response(problem)
     try:
-        body = request.body
+        body = request.body if verb == "POST" else request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
     except (UnreadablePostError, RawPostDataException):
         return plain_response(Problem(400, "malformed_body", "The body did not arrive whole."))
     try:
@@ -78,32 +78,28 @@ def judge(notification_id: uuid.UUID, raw: RawNotification, account: MerchantAcc
     except NotificationUnreadable as failure:
         _unreadable(notification_id, account, failure)
         return Ack.LATER
-    actor = f"notification {notification_id}"
-    match message:
-        case PaymentProof():
-            settle_payment(
-                Proof(
-                    account=account,
-                    payment=message,
-                    source=ProofSource.NOTIFICATION,
-                    actor=actor,
-                    judgement=Judgement(notification_id),
-                )
-            )
-        case RefundNotice():
-            note_refund(account=account, notice=message, actor=actor, now=now)
-            inbox.conclude(
-                notification_id, verdict=Verdict.HELD, now=now, detail=message.said, attempt_no=message.attempt_no
-            )
-        case NothingToDo():
-            inbox.conclude(
-                notification_id, verdict=Verdict.NO_OP, now=now, detail=message.said, attempt_no=message.attempt_no
-            )
-        case Foreign():
-            logger.warning("notification %s of %s is for another merchant", notification_id, account.code)
-            inbox.conclude(
-                notification_id, verdict=Verdict.FOREIGN, now=now, detail=message.said, attempt_no=message.attempt_no
-            )
+    if isinstance(message, Hint):
+        return _leave_to_worker(notification_id, message, account)
+    take(
+        message,
+        Arrival(
+            account=account,
+            source=ProofSource.NOTIFICATION,
+            actor=f"notification {notification_id}",
+            notification_id=notification_id,
+        ),
+    )
+    return Ack.DONE
+
+
+def _leave_to_worker(notification_id: uuid.UUID, hint: Hint, account: MerchantAccount) -> Ack:
+    """Nobody waits while a provider is asked. A flood of hints (some providers sign none) is turned away unread."""
+    try:
+        refuse_above(settings.HINTS_PER_MINUTE, key=f"hints:{account.code}")
+    except Problem:
+        inbox.forget(notification_id)
+        return Ack.LATER
+    inbox.ask_about(notification_id, attempt_no=hint.about.attempt_no, detail=hint.said, now=timezone.now())
     return Ack.DONE
 
 
@@ -148,4 +144,7 @@ def _headers(request: HttpRequest) -> dict[str, str]:
         if name.startswith("HTTP_")
     }
     headers["content-type"] = request.META.get("CONTENT_TYPE", "")
+    # What some providers sign beside the body. No header of HTTP can have such a name.
+    headers[":method"] = request.method or ""
+    headers[":path"] = request.get_full_path()
     return headers

@@ -8,11 +8,13 @@ about.
 import hashlib
 import json
 import logging
+import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from channels_app.accounts import account_by_id
 from channels_app.models import AccountState
@@ -22,6 +24,7 @@ from channels_app.providers.base import (
     AlreadyPaid,
     AttemptUnusable,
     Method,
+    Numbers,
     OpenedPayment,
     OpenRequest,
     ProviderBusy,
@@ -42,8 +45,9 @@ _SHORTEST_AT_PROVIDER = timedelta(seconds=65)
 _COLUMNS = tuple(field.attname for field in PaymentAttempt._meta.concrete_fields)
 # Locks the order: its attempts are numbered one after the other.
 _LOOK = """
-    SELECT o.state, o.expires_at, offered.account_id, account.state
+    SELECT o.state, o.expires_at, offered.account_id, account.state, product.store_ids->>%s
     FROM orders_order o
+    JOIN orders_product product ON product.id = o.product_id
     LEFT JOIN channels_app_channelmethod offered
         ON offered.channel_id = o.channel_id AND offered.environment = o.environment AND offered.method = %s
        AND offered.is_enabled
@@ -56,9 +60,9 @@ _INSERT = """
     WITH made AS (
         INSERT INTO orders_paymentattempt
             (order_id, account_id, method, attempt_no, state, inputs_sha256, expires_at, provider_said, queries,
-             next_query_at, created_at)
+             next_query_at, created_at, store_product_id)
         VALUES (%(order)s, %(account)s, %(method)s, %(attempt_no)s, %(state)s, %(inputs)s, %(expires_at)s, '', 0,
-                %(next_query_at)s, %(now)s)
+                %(next_query_at)s, %(now)s, %(store_product_id)s)
         RETURNING id
     ), event AS (
         INSERT INTO orders_orderevent (order_id, kind, at, actor, data)
@@ -76,12 +80,19 @@ _OPENED = """
 """
 
 
+_REMEMBER = """
+    UPDATE orders_paymentattempt
+    SET handle = CASE WHEN handle = '' THEN %s ELSE handle END, payer = CASE WHEN payer = '' THEN %s ELSE payer END
+    WHERE id = %s
+"""
+
+
 def open_payment(*, order: Order, method: str, inputs: Mapping[str, str], actor: str, now: datetime) -> dict[str, Any]:
     """Open (or open again) a payment of an order. Returns the answer of the pay call.
 
     Repeating it with the same method and inputs keeps the attempt number. Raises Problem.
     """
-    if order.currency not in METHODS[method].currencies:
+    if not METHODS[method].takes(order.currency):
         raise Problem(400, "method_not_offered", f"That payment method does not take {order.currency}.")
     for _ in range(ATTEMPTS_PER_ACCOUNT):
         attempt = retrying(lambda: _attempt_for(order, method, inputs, actor, now))
@@ -96,6 +107,8 @@ def open_payment(*, order: Order, method: str, inputs: Mapping[str, str], actor:
             raise Problem(409, "order_paid", "This order has been paid.") from None
         except ProviderError as error:
             raise _not_opened(attempt, error, actor) from None
+        if opened.handle or opened.payer:
+            raw_connection().execute(_REMEMBER, (opened.handle, opened.payer, attempt.pk))
         if attempt.state == AttemptState.OPENING:
             raw_connection().execute(_OPENED, (attempt.pk, actor, _facts(attempt.attempt_no, method)))
         return _answer(attempt, order, opened)
@@ -111,12 +124,14 @@ def _attempt_for(order: Order, method: str, inputs: Mapping[str, str], actor: st
     """The living attempt for this method and these inputs, or a new one; committed."""
     frozen = hashlib.sha256(json.dumps([method, sorted(inputs.items())]).encode()).hexdigest()
     with pipelined_transaction() as raw:
-        looked = raw.execute(_LOOK, (method, order.pk))
+        looked = raw.execute(_LOOK, (method, method, order.pk))
         attempts = raw.execute(_ATTEMPTS, (order.pk,))
-        state, expires_at, account_id, account_state = only_row(looked)
+        state, expires_at, account_id, account_state, store_product_id = only_row(looked)
         _refuse_unpayable(state, expires_at, now)
         if account_state != AccountState.ACTIVE:
             raise Problem(400, "method_not_offered", "This channel does not offer that payment method now.")
+        if METHODS[method].sells_products and not store_product_id:
+            raise Problem(400, "no_store_product", "This product is not sold in that store.")
         at_account = [
             attempt
             for attempt in (PaymentAttempt.from_db(None, _COLUMNS, row) for row in attempts.fetchall())
@@ -130,12 +145,13 @@ def _attempt_for(order: Order, method: str, inputs: Mapping[str, str], actor: st
                 order_id=order.pk,
                 account_id=account_id,
                 method=method,
-                attempt_no=attempt_no(order.order_no, len(at_account) + 1),
+                attempt_no=_number(order, method, len(at_account) + 1),
                 state=AttemptState.OPENING if METHODS[method].calls_provider else AttemptState.OPEN,
                 inputs_sha256=frozen,
                 expires_at=max(expires_at, now + _SHORTEST_AT_PROVIDER),
                 next_query_at=now + timedelta(seconds=settings.QUERY_LADDER_S[0]),
                 created_at=now,
+                store_product_id=store_product_id if METHODS[method].sells_products else "",
             )
             (attempt.pk,) = only_row(raw.execute(_INSERT, _row(attempt, actor)))
     attempt.account = account_by_id(attempt.account_id)
@@ -157,6 +173,7 @@ def _row(attempt: PaymentAttempt, actor: str) -> dict[str, Any]:
         "expires_at": attempt.expires_at,
         "next_query_at": attempt.next_query_at,
         "now": attempt.created_at,
+        "store_product_id": attempt.store_product_id,
         "actor": actor,
         "facts": _facts(attempt.attempt_no, attempt.method),
     }
@@ -185,8 +202,21 @@ def _call(attempt: PaymentAttempt, order: Order, inputs: Mapping[str, str]) -> O
             notify_url=notify_url(attempt.account),
             expires_at=attempt.expires_at,
             inputs=inputs,
+            opened_at=attempt.created_at,
+            store_product_id=attempt.store_product_id,
+            quantity=order.quantity,
+            player=_player(order),
         )
     )
+
+
+def _player(order: Order) -> str:
+    """A player's id for stores: always the same, and nobody there can tell whose it is."""
+    return salted_hmac("store player", f"{order.game_code}:{order.uid}").hexdigest()[:32]
+
+
+def _number(order: Order, method: str, nth: int) -> str:
+    return uuid.uuid4().hex if METHODS[method].numbers is Numbers.UUID else attempt_no(order.order_no, nth)
 
 
 def _answer(attempt: PaymentAttempt, order: Order, opened: OpenedPayment) -> dict[str, Any]:

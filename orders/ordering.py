@@ -34,7 +34,7 @@ METHODS_OFFERED = _METHODS.format(channel="%s", environment="%s")
 _ASK = f"""
     WITH counted AS ({COUNT})
     SELECT counted.count, clock_timestamp(), ARRAY({_METHODS.format(channel="channel.id", environment="%s")}),
-           channel.id, product.id, product.name, price.amount_minor, price.currency,
+           channel.id, product.id, product.name, price.amount_minor, price.currency, product.store_ids,
            {", ".join(f"before.{name}" for name in ORDER_COLUMNS)}
     FROM counted
     LEFT JOIN orders_order before ON before.game_id = %s AND before.client_ref = %s
@@ -68,6 +68,7 @@ class _Offer(NamedTuple):
     product_name: str
     price_minor: int
     currency: str
+    store_ids: str  # JSON: what the product is called in stores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ class OrderRequest:
 
 
 class MadeOrder(NamedTuple):
-    """An order, whether it was made just now, and the methods its channel offers for it."""
+    """An order, whether it was made just now, and the methods its channel offers for its product."""
 
     order: Order
     is_new: bool
@@ -124,6 +125,7 @@ def _create(game: GameServer, request: OrderRequest) -> MadeOrder:
         )
     count, now, methods, *rest = only_row(asked)
     catalogue, existing = rest[: len(_Offer._fields)], rest[len(_Offer._fields) :]
+    methods = sold_by(methods, json.loads(catalogue[-1] or "{}"))
     if existing[0] is not None:
         return MadeOrder(_the_same(order_from_record(existing), game, digest), is_new=False, methods=methods)
     _refuse_flood(count)
@@ -181,13 +183,22 @@ MOST_MINOR = 100_000_000_00
 
 def methods_of(order: Order) -> list[str]:
     """The methods this order's channel offers, in the channel's order."""
-    rows = raw_connection().execute(METHODS_OFFERED, (order.channel_id, order.environment)).fetchall()
-    return payable_by(order, [code for (code,) in rows])
+    raw = raw_connection()
+    with raw.pipeline():
+        offered = raw.execute(METHODS_OFFERED, (order.channel_id, order.environment))
+        named = raw.execute("SELECT store_ids FROM orders_product WHERE id = %s", (order.product_id,))
+    (store_ids,) = only_row(named)
+    return payable_by(order, sold_by([code for (code,) in offered.fetchall()], json.loads(store_ids)))
+
+
+def sold_by(methods: Iterable[str], store_ids: Mapping[str, str]) -> list[str]:
+    """Those of the methods that can sell a product: a store sells what it knows by a name of its own."""
+    return [code for code in methods if not METHODS[code].sells_products or store_ids.get(code)]
 
 
 def payable_by(order: Order, methods: Iterable[str]) -> list[str]:
     """Those of the methods that take the order's currency."""
-    return [code for code in methods if order.currency in METHODS[code].currencies]
+    return [code for code in methods if METHODS[code].takes(order.currency)]
 
 
 def method_document(code: str) -> dict[str, Any]:
@@ -218,7 +229,7 @@ def _refuse_flood(count: int) -> None:
 
 
 def _on_sale(request: OrderRequest, catalogue: Sequence[Any]) -> _Offer:
-    channel, product, _, price, _ = catalogue
+    channel, product, _, price, *_ = catalogue
     if channel is None:
         raise Problem(400, "unknown_channel", f"There is no channel {request.channel_id!r} on sale.")
     if product is None:

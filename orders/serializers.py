@@ -8,6 +8,7 @@ from rest_framework import serializers
 from channels_app.providers.base import PayKind
 from orders.models import CancelReason, DeliveryState, OrderState
 from orders.ordering import MOST_MINOR
+from orders.proving import PROVING_METHODS, Proved
 
 PAYMENT_KINDS = [kind.value for kind in PayKind]
 
@@ -96,6 +97,7 @@ class PaySerializer(serializers.Serializer[None]):
     openid = serializers.CharField(max_length=128, required=False, help_text="wechatpay_jsapi")
     return_url = serializers.URLField(max_length=255, required=False, help_text="h5, wap, page")
     client_ip = serializers.IPAddressField(required=False, help_text="wechatpay_h5; default: the order's")
+    channel_uid = serializers.CharField(max_length=128, required=False, help_text="xiaomi_pay: the channel's player id")
 
 
 class OpenedPaymentSerializer(serializers.Serializer[None]):
@@ -114,6 +116,24 @@ class ClientResultSerializer(serializers.Serializer[None]):
 
     result = serializers.ChoiceField(["success", "failed", "cancelled"])
     detail = serializers.CharField(max_length=200, required=False)
+
+
+class ProofSerializer(serializers.Serializer[None]):
+    """What the store's SDK gave the client; which fields, the method says."""
+
+    method = serializers.ChoiceField(PROVING_METHODS)
+    signed_transaction = serializers.CharField(max_length=20_000, required=False, help_text="apple_iap")
+    purchase_token = serializers.CharField(max_length=20_000, required=False, help_text="google_play, huawei_iap")
+    store_product_id = serializers.CharField(max_length=20_000, required=False, help_text="google_play, huawei_iap")
+
+
+class ProvedSerializer(serializers.Serializer[None]):
+    """What a receipt came to."""
+
+    result = serializers.ChoiceField([each.value for each in Proved])
+    said = serializers.CharField(allow_blank=True, help_text="why it is held, or what the store says")
+    finish = serializers.BooleanField(help_text="the goods are delivered: finish (consume) the purchase now")
+    order = serializers.DictField(help_text="the order, as GET orders/{order_no} answers it to this caller")
 
 
 class PriceSerializer(serializers.Serializer[None]):

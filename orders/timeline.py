@@ -10,3 +10,9 @@ from orders.models import EventKind, OrderEvent
 def record(*, order_id: int, kind: EventKind, actor: str, now: datetime, data: Mapping[str, Any] | None = None) -> None:
     """Append one line. `actor` names the cause: a key, the player, a notification, a process."""
     OrderEvent.objects.create(order_id=order_id, kind=kind, at=now, actor=actor, data=dict(data or {}))
+
+
+def record_once(*, order_id: int, kind: EventKind, actor: str, now: datetime, data: Mapping[str, Any]) -> None:
+    """Append one line, unless the timeline says the same already: providers repeat themselves."""
+    if not OrderEvent.objects.filter(order=order_id, kind=kind, data=dict(data)).exists():
+        record(order_id=order_id, kind=kind, actor=actor, now=now, data=data)

@@ -10,6 +10,7 @@ urlpatterns = [
     path("orders/<str:order_no>/pay", views.PayOrder.as_view()),
     path("orders/<str:order_no>/cancel", views.CancelOrder.as_view()),
     path("orders/<str:order_no>/client-result", views.ClientResult.as_view()),
+    path("orders/<str:order_no>/proofs", views.Proofs.as_view()),
     path("products", views.Products.as_view()),
     path("channels", views.Channels.as_view()),
 ]

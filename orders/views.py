@@ -27,6 +27,7 @@ from orders.opening import needed_inputs, open_payment
 from orders.ordering import MadeOrder, OrderRequest, create_order, method_document, payable_by
 from orders.pages import newest_first
 from orders.parsing import Fields, body_of
+from orders.proving import PROVING_METHODS, hand_in
 from orders.reading import visible_order
 from orders.waiting import wait_for_change, wait_seconds
 
@@ -34,6 +35,8 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _SHORTEST_EXPIRY_S, _LONGEST_EXPIRY_S = 60, 7 * 86400
 _ATTACH_BYTES = 128
+_VISIBLE = re.compile(r"[!-~]+")
+_LONGEST_EVIDENCE = 20_000
 
 
 # A game server and a game client are shown different orders.
@@ -174,6 +177,38 @@ class ClientResult(APIView):
         return Response(client_document(visible_order(order_no, caller)))
 
 
+class Proofs(APIView):
+    """What the client's store SDK holds after a purchase."""
+
+    client_token_allowed = True
+
+    @extend_schema(
+        operation_id="orders_proofs",
+        parameters=[IDEMPOTENCY_KEY],
+        request=shapes.ProofSerializer,
+        responses={200: shapes.ProvedSerializer, **problems()},
+    )
+    def post(self, request: Request, order_no: str) -> Response:
+        """Verify a store's receipt and deliver; until `finish` is true the client keeps the purchase unfinished."""
+        caller = either(request)
+
+        def work() -> Response:
+            order = visible_order(order_no, caller)
+            method, evidence = _evidence(body_of(request))
+            proved = hand_in(order=order, method=method, evidence=evidence, actor=caller.actor)
+            document = client_document if isinstance(caller, GameClient) else order_document
+            return Response(
+                {
+                    "result": proved.result.value,
+                    "said": proved.said,
+                    "finish": proved.finish,
+                    "order": document(visible_order(order_no, caller)),
+                }
+            )
+
+        return once(request, caller, work)
+
+
 class Products(APIView):
     """The catalogue of the calling game."""
 
@@ -282,12 +317,22 @@ def _pay_request(body: dict[str, Any], order: Order) -> tuple[str, dict[str, str
         "openid": fields.text("openid", most=128, default="", pattern=_NAME),
         "return_url": _web_address(fields),
         "client_ip": _address(fields) or order.client_ip,
+        "channel_uid": fields.text("channel_uid", most=128, default="", pattern=_NAME),
     }
     inputs = {name: value for name, value in inputs.items() if value}
     for name in needed_inputs(METHODS[method], inputs) if method in METHODS else ():
         fields.refuse(name, f"is required for {method}")
     fields.done()
     return method, inputs
+
+
+def _evidence(body: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    fields = Fields(body)
+    method = fields.choice("method", PROVING_METHODS)
+    wanted = METHODS[method].evidence if method in PROVING_METHODS else tuple(name for name in body if name != "method")
+    evidence = {name: fields.text(name, most=_LONGEST_EVIDENCE, pattern=_VISIBLE) for name in wanted}
+    fields.done()
+    return method, evidence
 
 
 def _address(fields: Fields) -> str:

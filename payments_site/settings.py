@@ -289,6 +289,10 @@ ORDERS_PER_PLAYER_PER_MINUTE = environment.whole("ORDERS_PER_PLAYER_PER_MINUTE",
 CLIENT_TOKEN_AFTER_EXPIRY_S = environment.whole("CLIENT_TOKEN_AFTER_EXPIRY_S", 3600)
 # Seconds after opening at which a silent payment is asked about; the last rung repeats until it expires.
 QUERY_LADDER_S = environment.ladder("QUERY_LADDER_S", (5, 10, 15, 30, 60, 120))
+# How often a provider's own list of what happened is read, where it has one.
+LISTING_INTERVAL_S = environment.whole("LISTING_INTERVAL_S", 900)
+# Messages of one account in a minute that prove nothing and make us ask the provider; more are turned away.
+HINTS_PER_MINUTE = environment.whole("HINTS_PER_MINUTE", 1200)
 SWEEP_INTERVAL_S = environment.whole("SWEEP_INTERVAL_S", 5)
 # Seconds between tries of one webhook message: three days, then it is parked.
 WEBHOOK_LADDER_S = environment.ladder(

@@ -124,6 +124,7 @@ class PaymentProof:
     payer: str = ""  # who paid, in the words of `OpenedPayment.payer`; empty when the provider does not say
     handle: str = ""  # what the provider calls the attempt, when this says it
     test: bool = False  # play money at an account of real money (a reviewer's, a tester's)
+    review: str = ""  # why the provider itself is not sure of it: money was taken, and a person has to decide
 
 
 class Standing(StrEnum):
@@ -396,6 +397,7 @@ class ProviderAdapter(Protocol):
     methods: ClassVar[Mapping[str, Method]]
     fields: ClassVar[tuple["CredentialField", ...]]  # what a credentials file of this provider holds
     notifies_by: ClassVar[str]  # the verb of its notifications, POST or GET
+    # `keeps_authorization = True` is said by a provider whose messages prove themselves by that header.
 
     def __init__(self, credentials: Mapping[str, Any], *, live: bool = True) -> None:
         """`live`: an account of real money. Raises CredentialsInvalid. No network."""

@@ -99,7 +99,8 @@ def register(report: Report) -> Report:
 
 
 # --- orders, and their refunds --------------------------------------------------------------------------------------
-_PAID = f"r.state = '{OrderState.PAID.value}'"
+# Not what a store's reviewer paid with play money: delivered, and no revenue.
+_PAID = f"(r.state = '{OrderState.PAID.value}' AND p.environment = r.environment)"
 _ACCOUNT = (
     " LEFT JOIN orders_payment p ON p.order_id = r.id AND p.applied"
     " LEFT JOIN channels_app_merchantaccount a ON a.id = p.account_id"

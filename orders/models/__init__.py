@@ -6,7 +6,7 @@ Amounts are integers in minor units (fen, cents). Times are aware and UTC.
 """
 
 from orders.models.case import Case, CaseKind, Note
-from orders.models.catalogue import ApiKey, Game, GameStaff, Product, ProductPrice, Scope, all_scopes
+from orders.models.catalogue import ApiKey, Game, GameStaff, Product, ProductPrice, Reviewer, Scope, all_scopes
 from orders.models.machinery import IdempotencyRecord, RateCounter
 from orders.models.office import ExportFile, Job, JobKind, JobRow, JobState
 from orders.models.order import (
@@ -58,6 +58,7 @@ __all__ = [
     "RevenueDay",
     "RevenueDayByChannel",
     "RevenueHour",
+    "Reviewer",
     "Scope",
     "all_scopes",
 ]

@@ -52,6 +52,30 @@ class GameStaff(models.Model):
         return f"{self.user} {self.game}"
 
 
+class Reviewer(models.Model):
+    """A player who may pay a real order with play money: a store's reviewer, for a few days.
+
+    A store reviews the very application that players use, and buys in its sandbox. Such a purchase is delivered to
+    these players and nobody else, and never counts as revenue.
+    """
+
+    game = models.ForeignKey(Game, models.CASCADE, related_name="reviewers", verbose_name=_("game"))
+    uid = models.CharField(_("player"), max_length=64)
+    until = models.DateTimeField(_("until"))
+    note = models.CharField(_("who and why"), max_length=200)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("store reviewer")
+        verbose_name_plural = _("store reviewers")
+        permissions = [("edit_reviewer", "Can list a store's reviewers, who pay with play money")]
+        constraints = [models.UniqueConstraint(name="reviewer_once", fields=("game", "uid"))]
+        triggers = trail("reviewer", subject="orders.reviewer", label="uid")
+
+    def __str__(self) -> str:
+        return self.uid
+
+
 class Scope(models.TextChoices):
     """What an API key may do."""
 

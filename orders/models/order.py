@@ -213,6 +213,13 @@ class PaymentAttempt(models.Model):
     inputs_sha256 = models.CharField(max_length=64, editable=False)
     expires_at = models.DateTimeField(_("expires at the provider"))
     provider_said = models.CharField(_("provider said"), max_length=60, blank=True)
+    # The provider's own name for it (purchase token, intent, …); empty until we are told. Never a secret.
+    handle = models.CharField(_("provider's name for it"), max_length=1000, blank=True, db_default="")
+    # What a store has to sell for it, and who has to buy it there; frozen when it is opened.
+    store_product_id = models.CharField(_("store product"), max_length=255, blank=True, db_default="")
+    payer = models.CharField(_("who has to pay"), max_length=128, blank=True, db_default="")
+    # When the store was told that the goods were delivered (of methods where it must be told).
+    confirmed_at = models.DateTimeField(_("store told of delivery"), null=True)
     queries = models.PositiveIntegerField(_("times asked"), default=0)
     # When the provider is asked next; empty when there is nothing left to find out.
     next_query_at = models.DateTimeField(_("asked next"), null=True)
@@ -253,6 +260,9 @@ class EventKind(models.TextChoices):
     DELIVERY_PARKED = "delivery_parked", _("delivery stopped, needs a person")
     REFUNDED = "refunded", _("refunded")
     REFUND_NOTICE = "refund_notice", _("provider told of a refund")
+    REFUND_ASKED = "refund_asked", _("buyer asked the store for the money back")
+    DISPUTE = "dispute", _("buyer's bank disputes the payment")
+    CONFIRMED = "confirmed", _("store was told of the delivery")
 
 
 class OrderEvent(models.Model):

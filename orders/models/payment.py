@@ -14,6 +14,8 @@ class ProofSource(models.TextChoices):
 
     NOTIFICATION = "notification", _("provider's notification")
     QUERY = "query", _("we asked the provider")
+    CLIENT = "client", _("client's receipt, verified")
+    LISTING = "listing", _("provider's own list")
 
 
 class HoldReason(models.TextChoices):
@@ -24,6 +26,10 @@ class HoldReason(models.TextChoices):
     SECOND_PAYMENT = "second_payment", _("the order was already paid")
     LATE_PAYMENT = "late_payment", _("paid after the order was cancelled")
     GIVEN_BACK = "given_back", _("given back at the provider before it was booked")
+    UNMATCHED = "unmatched", _("bought in a store without an order of ours")
+    PURCHASE_DIFFERS = "purchase_differs", _("the store sold something else, or to somebody else")
+    TEST_MONEY = "test_money", _("play money for a real order")
+    REVIEW = "review", _("the provider itself is not sure")
 
 
 class Payment(models.Model):

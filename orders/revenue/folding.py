@@ -20,7 +20,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from orders.models import EventKind
-from orders.revenue.facts import BOOKS, DETAILS, FIGURES, facts, keys_of, sums
+from orders.revenue.facts import BOOKS, DETAILS, FIGURES, REAL, facts, keys_of, sums
 
 CHUNK = 20_000
 # One round of a worker spends this long at most: those who pay use the same database.
@@ -51,7 +51,7 @@ def fold_statement(which: str) -> str:
         INSERT INTO orders_payer (game_id, environment, uid, first_event)
         SELECT o.game_id, o.environment, o.uid, min(e.id)
         FROM orders_orderevent e JOIN orders_order o ON o.id = e.order_id
-        WHERE e.kind = '{EventKind.PAID.value}' AND {which} GROUP BY 1, 2, 3
+        WHERE e.kind = '{EventKind.PAID.value}' AND {REAL} AND {which} GROUP BY 1, 2, 3
         ON CONFLICT (game_id, environment, uid) DO NOTHING RETURNING first_event
     """  # noqa: S608  # our own text
     keys = (*BOOKS, "day")

@@ -2,7 +2,7 @@
 
 from orders.auditing import Invariant
 from orders.models import EventKind
-from orders.revenue.facts import BOOKS, DETAILS, FIGURES, facts, keys_of, sums
+from orders.revenue.facts import BOOKS, DETAILS, FIGURES, REAL, facts, keys_of, sums
 
 _FOLDED = "e.id <= (SELECT coalesce(max(folded_to), 0) FROM orders_revenuecursor)"
 _FIRST = """
@@ -33,7 +33,7 @@ _WRONG_FIRSTS = f"""
     SELECT coalesce(kept.uid, raw.uid) FROM orders_payer kept FULL JOIN (
         SELECT o.game_id, o.environment, o.uid, min(e.id) AS first_event
         FROM orders_orderevent e JOIN orders_order o ON o.id = e.order_id
-        WHERE e.kind = '{EventKind.PAID.value}' AND {_FOLDED} GROUP BY 1, 2, 3
+        WHERE e.kind = '{EventKind.PAID.value}' AND {REAL} AND {_FOLDED} GROUP BY 1, 2, 3
     ) raw USING (game_id, environment, uid) WHERE kept.first_event IS DISTINCT FROM raw.first_event
 """  # noqa: S608  # our own text
 _DAY = (*BOOKS, "day")

@@ -9,11 +9,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from channels_app.accounts import rewrap_accounts, rewrap_notifications
 from channels_app.vault import VaultClosed, newest_key_id
 from fulfillment.endpoints import rewrap_endpoints
+from orders.idempotency import rewrap_answers
 from payments_site.people.vaulting import rewrap_authenticators
 
 REWRAPPERS: Mapping[str, Callable[[], int]] = {
     "merchant accounts": rewrap_accounts,
     "webhook endpoints": rewrap_endpoints,
+    "kept answers": rewrap_answers,
     "notifications": rewrap_notifications,
     "authenticators": rewrap_authenticators,
 }
