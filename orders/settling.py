@@ -256,7 +256,7 @@ def _apply(
             "method": attempt.method,
             "handle": payment.handle,
             # The worker tells the store as soon as the goods are the player's.
-            "confirm_at": now if METHODS[attempt.method].confirms else None,
+            "confirm_at": now if _wants_to_be_told(attempt.method) else None,
             "transaction": payment.transaction_id,
             "paid_at": payment.paid_at,
             "now": now,
@@ -264,6 +264,11 @@ def _apply(
             "delivered_at": order.delivered_at,
         },
     )
+
+
+def _wants_to_be_told(code: str) -> bool:
+    method = METHODS.get(code)  # an attempt may be older than the list of methods
+    return method is not None and method.confirms
 
 
 def _hold(

@@ -17,7 +17,7 @@ from tests.delivering.streams import Listener, path_of, token_of
 CALLS = {
     ("get", "/api/v1/orders"), ("post", "/api/v1/orders"), ("get", "/api/v1/orders/{order_no}"),
     ("post", "/api/v1/orders/{order_no}/pay"), ("post", "/api/v1/orders/{order_no}/cancel"),
-    ("post", "/api/v1/orders/{order_no}/client-result"), ("get", "/api/v1/orders/{order_no}/stream"),
+    ("post", "/api/v1/orders/{order_no}/client-result"), ("post", "/api/v1/orders/{order_no}/proofs"), ("get", "/api/v1/orders/{order_no}/stream"),
     ("get", "/api/v1/products"), ("get", "/api/v1/channels"), ("get", "/api/v1/players/{uid}/balances"),
     ("get", "/api/v1/players/{uid}/ledger"), ("get", "/api/v1/players/{uid}/deliveries"),
     ("post", "/api/v1/deliveries/{delivery_id}/acknowledge"), ("get", "/api/v1/events"),
