@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+# ISO 4217 currencies without a minor unit, as far as stores sell in them. All others here have two decimals.
+WITHOUT_DECIMALS = ("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF")
 _YUAN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,2}))?")
 
 
@@ -27,3 +29,9 @@ def yuan_from_fen(fen: int) -> str:
     if fen < 0:
         raise ValueError("a provider amount is never negative")
     return f"{fen // 100}.{fen % 100:02d}"
+
+
+def from_thousandths(thousandths: int, currency: str) -> Money:
+    """4990 thousandths of a dollar → 499 cents; 600000 thousandths of a yen → 600 yen. Halves are rounded up."""
+    unit = 1000 if currency in WITHOUT_DECIMALS else 10
+    return Money((thousandths + unit // 2) // unit, currency)

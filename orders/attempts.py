@@ -147,6 +147,7 @@ def reference(attempt: PaymentAttempt) -> AttemptRef:
         attempt_no=attempt.attempt_no,
         method=attempt.method,
         opened_at=attempt.created_at,
+        expires_at=attempt.expires_at,
         handle=attempt.handle,
         store_product_id=attempt.store_product_id,
         payer=attempt.payer,

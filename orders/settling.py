@@ -58,11 +58,12 @@ _ORDER_LIST = ", ".join(f"o.{name}" for name in ORDER_COLUMNS)
 _CONTENTS = ORDER_COLUMNS.index("contents")
 
 # The order is locked before anything about it is believed; its children are reached only through it. The
-# database's clock is the one that counts (I-35): web hosts may disagree by minutes.
+# database's clock is the one that counts (I-35): web hosts may disagree by minutes. Where a provider knows an attempt
+# by number and time together, the same number of another time is not that attempt.
 _LOCK = f"""
     SELECT clock_timestamp(), a.id, a.method, a.store_product_id, a.payer, {_ORDER_LIST}
     FROM orders_paymentattempt a JOIN orders_order o ON o.id = a.order_id
-    WHERE a.account_id = %s AND a.attempt_no = %s
+    WHERE a.account_id = %s AND a.attempt_no = %s AND coalesce(date_trunc('second', a.created_at) = %s, true)
     FOR UPDATE OF o
 """  # noqa: S608  # column names of our own model
 _BOOKED = """
@@ -157,7 +158,8 @@ _RECONSIDERED = (HoldReason.UNMATCHED, HoldReason.TEST_MONEY)
 
 def _settle(proof: Proof, *, ask_first: bool = False) -> Outcome:
     with pipelined_transaction() as raw:
-        found = raw.execute(_LOCK, (proof.account.pk, proof.payment.attempt_no)).fetchone()
+        payment = proof.payment
+        found = raw.execute(_LOCK, (proof.account.pk, payment.attempt_no, payment.opened_at)).fetchone()
         booked = _booked(raw, proof) if ask_first else None
         if booked is not None and (found is None or booked.hold_reason not in _RECONSIDERED):
             now, outcome = timezone.now(), Outcome.DUPLICATE

@@ -14,12 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from channels_app.models import Environment
+from channels_app.money import WITHOUT_DECIMALS
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise  # what gettext_lazy returns, by the name of its type only
-
-# ISO 4217 currencies without a minor unit, as far as stores sell in them. All others here have two decimals.
-WITHOUT_DECIMALS = ("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF")
 
 
 def money(amount_minor: int | None, currency: str) -> str:

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from channels_app.providers.alipay import AlipayAdapter
+from channels_app.providers.apple import AppleAdapter
 from channels_app.providers.base import Method, ProviderAdapter
+from channels_app.providers.unionpay import UnionPayAdapter
 from channels_app.providers.wechatpay import WechatPayAdapter
 
-ADAPTERS: Mapping[str, type[ProviderAdapter]] = {adapter.code: adapter for adapter in (WechatPayAdapter, AlipayAdapter)}
+ADAPTERS: Mapping[str, type[ProviderAdapter]] = {
+    adapter.code: adapter for adapter in (WechatPayAdapter, AlipayAdapter, AppleAdapter, UnionPayAdapter)
+}
 METHODS: Mapping[str, Method] = {
     code: method for adapter in ADAPTERS.values() for code, method in adapter.methods.items()
 }

@@ -83,6 +83,7 @@ class AttemptRef:
     attempt_no: str
     method: str = ""
     opened_at: datetime | None = None  # as the OpenRequest had it
+    expires_at: datetime | None = None  # as the OpenRequest had it
     handle: str = ""  # the provider's own name for it (purchase token, intent, …); empty until we are told
     store_product_id: str = ""
     payer: str = ""  # who was to pay, where opening said so
@@ -124,6 +125,7 @@ class PaymentProof:
     payer: str = ""  # who paid, in the words of `OpenedPayment.payer`; empty when the provider does not say
     handle: str = ""  # what the provider calls the attempt, when this says it
     test: bool = False  # play money at an account of real money (a reviewer's, a tester's)
+    opened_at: datetime | None = None  # of the attempt, in whole seconds, where number and time name it together
     review: str = ""  # why the provider itself is not sure of it: money was taken, and a person has to decide
 
 

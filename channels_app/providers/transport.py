@@ -101,15 +101,17 @@ class Transport:
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
-    def send(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> HttpAnswer:
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"", limit: int | None = None
+    ) -> HttpAnswer:
         """One request. Raises ConnectFailed, ProviderUnavailable (result unknown), ProviderBusy.
 
-        Redirects are not followed. An answer above 1 MiB or slower than the time limits counts as none.
+        Redirects are not followed. An answer above the limit (1 MiB) or slower than the time limits counts as none.
         """
         if not self._free.acquire(blocking=False):
             raise ProviderBusy("too_many_calls", "our own ceiling of calls at once is reached")
         try:
-            return self._send(method, url, headers, body)
+            return self._send(method, url, headers, body, limit or ANSWER_LIMIT_BYTES)
         except requests.ConnectTimeout as error:
             raise ConnectFailed("connect_timeout") from error
         except requests.ReadTimeout as error:
@@ -123,7 +125,7 @@ class Transport:
         finally:
             self._free.release()
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, limit: int) -> HttpAnswer:
         # The read timeout of requests is per packet; a dripping answer is ended by the deadline.
         deadline = time.monotonic() + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
         with self._session.request(
@@ -135,7 +137,7 @@ class Transport:
             while chunk := response.raw.read1(65536, decode_content=True):
                 chunks.append(chunk)
                 size += len(chunk)
-                if size > ANSWER_LIMIT_BYTES or time.monotonic() > deadline:
+                if size > limit or time.monotonic() > deadline:
                     raise ProviderUnavailable("answer_too_long")
             return HttpAnswer(
                 status=response.status_code,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from channels_app.simulator import keys
+from channels_app.simulator import apple_merchant, keys, unionpay_merchant
 from channels_app.simulator.rows import Merchant
 
 # Gets a kept text by name, making it the first time.
@@ -25,6 +25,10 @@ class Platform:
     def key(self, name: str) -> str:
         """A private key of the platform: `wechatpay public key`, `alipay`, … and `stranger`, who forges."""
         return self._kept(f"key {name}", keys.new_private_pem)
+
+    def kept(self, name: str, make: Callable[[], str]) -> str:
+        """Any other text of the platform, a certificate for instance; made when first asked for."""
+        return self._kept(name, make)
 
     @property
     def wechat_public_key_id(self) -> str:
@@ -146,5 +150,7 @@ def digits(count: int) -> str:
 KINDS: Mapping[str, Kind] = {
     "wechatpay": Kind(_new_wechat, _wechat_credentials),
     "alipay": Kind(_new_alipay, _alipay_credentials),
+    "apple": Kind(apple_merchant.new, apple_merchant.credentials),
+    "unionpay": Kind(unionpay_merchant.new, unionpay_merchant.credentials),
 }
 PROVIDERS = tuple(KINDS)

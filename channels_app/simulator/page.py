@@ -109,6 +109,7 @@ class TradeView:
 
     def __init__(self, world: World, trade: Trade) -> None:
         """Reads only what the template asks for."""
+        self._world = world
         self._store = world.store
         self._trading = world.trading
         self.trade = world.trading.current(trade)
@@ -138,7 +139,7 @@ class TradeView:
     @property
     def provider(self) -> Any:
         """Its provider, in words."""
-        return LABELS[self.trade.provider]
+        return _provider_label(self._world, self.trade.provider)
 
     @property
     def merchant(self) -> str:
@@ -153,7 +154,8 @@ class TradeView:
     @property
     def code(self) -> str:
         """The text of its QR code, if it has one."""
-        return self._store.code_of(self.trade, _CODE_PREFIX[self.trade.provider])
+        prefix = _CODE_PREFIX.get(self.trade.provider)
+        return self._store.code_of(self.trade, prefix) if prefix else ""
 
 
 class Page:
@@ -173,13 +175,13 @@ class Page:
 
     async def _show(self, request: web.Request) -> web.Response:
         content = {
-            "merchants": [(LABELS[each.provider], each) for each in self._store.merchants()],
+            "merchants": [(_provider_label(self._world, each.provider), each) for each in self._store.merchants()],
             "trades": [TradeView(self._world, trade) for trade in self._store.trades(limit=_TRADES_SHOWN)],
             "notices": [self._notice(notice) for notice in self._store.notices(limit=_NOTICES_SHOWN)],
             "weather": [
                 {
                     **each,
-                    "provider": LABELS[each["provider"]],
+                    "provider": _provider_label(self._world, each["provider"]),
                     "call": _call_label(each["call"]),
                     "mode": LABELS[each["mode"]],
                 }
@@ -189,7 +191,7 @@ class Page:
             "notify_modes": [(mode, LABELS[mode]) for mode in NOTIFY_MODES],
             "modes": [(mode, LABELS[mode]) for mode in MODES],
             "calls": [(call, _call_label(call)) for call in CALLS],
-            "providers": [(provider, LABELS[provider]) for provider in PROVIDERS],
+            "providers": [(provider, _provider_label(self._world, provider)) for provider in PROVIDERS],
             "recent": list(reversed(self._recent)),
         }
         return render(request, "home.html", content)
@@ -252,6 +254,11 @@ class Page:
             "probe",
         )  # fmt: skip
         return [(name, _act_label(name)) for name in names]
+
+
+def _provider_label(world: World, provider: str) -> Any:
+    """The parts bring their own."""
+    return LABELS[provider] if provider in LABELS else world.parts[provider].label
 
 
 def _act_label(name: str) -> Any:

@@ -34,10 +34,14 @@ class Part(Protocol):
 
     code: ClassVar[str]
     label: ClassVar[StrOrPromise]
-    voice: Voice
 
     def __init__(self, platform: Platform) -> None:
         """`platform` holds the provider's own keys."""
+        ...
+
+    @property
+    def voice(self) -> Voice:
+        """How it tells merchants."""
         ...
 
     def routes(self, world: "World") -> list[web.RouteDef]:
@@ -55,4 +59,8 @@ class Part(Protocol):
         ...
 
 
-PARTS: Mapping[str, type[Part]] = {}
+# They lean on the words above.
+from channels_app.simulator.apple import ApplePart  # noqa: E402
+from channels_app.simulator.unionpay import UnionPayPart  # noqa: E402
+
+PARTS: Mapping[str, type[Part]] = {part.code: part for part in (ApplePart, UnionPayPart)}

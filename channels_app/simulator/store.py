@@ -308,6 +308,11 @@ class Store:
         self._write("UPDATE refund SET state = 'SUCCESS' WHERE id = ?", refund.id)
         return self.refund(refund.id)
 
+    def move_refund(self, refund: Refund, state: str) -> Refund:
+        """What became of it afterwards: CLOSED is no refund any more."""
+        self._write("UPDATE refund SET state = ? WHERE id = ?", state, refund.id)
+        return self.refund(refund.id)
+
     # --- notifications --------------------------------------------------------------------------------------
     def add_notice(
         self, trade: Trade, *, number: str, event: str, content: Mapping[str, Any], url: str = "",

@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from channels_app.simulator.alipay_voice import AlipayVoice
 from channels_app.simulator.notifying import Notifier
-from channels_app.simulator.parts import Part
 from channels_app.simulator.rows import Weather
 from channels_app.simulator.store import Store
 from channels_app.simulator.trading import Trading
 from channels_app.simulator.wechatpay_voice import WechatPayVoice
+
+if TYPE_CHECKING:  # the parts lean on this module
+    from channels_app.simulator.parts import Part
 
 MODES = ("ok", "error500", "error429", "timeout", "garbage", "unsigned", "wrong_signature", "reset", "probe")
 # "query" is also the question about a refund; "bill" is also the certificate list.
@@ -30,7 +33,7 @@ class World:
     store: Store
     wechatpay: WechatPayVoice
     alipay: AlipayVoice
-    parts: Mapping[str, Part]
+    parts: Mapping[str, "Part"]
     notifier: Notifier
     trading: Trading
     stopping: asyncio.Event

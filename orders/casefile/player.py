@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
-from channels_app.console.words import WITHOUT_DECIMALS, money_in_prose
+from channels_app.console.words import money_in_prose
+from channels_app.money import WITHOUT_DECIMALS
 from orders.models import Case, Note, Order, OrderState
 
 READ_AT_MOST = 2_000

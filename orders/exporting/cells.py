@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from django.utils import translation
 from psycopg import sql
 
-from channels_app.console.words import WITHOUT_DECIMALS
+from channels_app.money import WITHOUT_DECIMALS
 from orders.exporting.profiles import Profile
 
 CLOCK = "%Y-%m-%d %H:%M:%S"

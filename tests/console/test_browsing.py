@@ -108,7 +108,7 @@ class TestSecrets:
     def test_what_credentials_say_about_themselves_is_shown(self, busy_shop, staff):
         text = staff("channels_app.view_merchantaccount").get(page_of(busy_shop.account)).content.decode()
         assert MerchantAccount.objects.get().summary["mchid"] in text
-        assert set(ADAPTERS) == {"wechatpay", "alipay"}
+        assert set(ADAPTERS) >= {"wechatpay", "alipay"}
 
 
 class TestClock:

@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from channels_app.console import charts, periods
 from channels_app.console.cells import yuan
 from channels_app.console.charts import HUES, OTHER, Series
-from channels_app.console.words import WITHOUT_DECIMALS, money_in_prose
+from channels_app.console.words import money_in_prose
+from channels_app.money import WITHOUT_DECIMALS
 from orders.revenue.periods import Days, Grain
 from orders.revenue.report import Figures, Group, Payers, Report
 from payments_site.console.home import words
