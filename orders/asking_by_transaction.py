@@ -1,11 +1,12 @@
 """Asking a provider about a number of its own, which a player sent and we do not know.
 
-The provider may never have told us of a payment: then its answer proves it, and it is settled as any other. A payment
-that is none of ours (another system's at the same merchant number, or a number somebody made up) moves nothing.
+The provider may never have told us of a payment: then its answer proves it, and it is settled as any other. What a
+store sold in our own application without naming an order is kept, and put before a person. A payment that is none of
+ours (another system's at the same merchant number, or a number somebody made up) moves nothing.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from channels_app.models import AccountState, Environment, MerchantAccount
 from channels_app.providers.base import ProviderError, Standing
@@ -26,6 +27,7 @@ class Told:
 
     account: MerchantAccount
     standing: Standing | None = None  # None: it could not be asked
+    never: bool = False  # it cannot be asked by such a number at all, and asking again is pointless
     said: str = ""
     order: Order | None = None  # whose payment it is
     outcome: Outcome | None = None  # what settling did, when it is ours and paid
@@ -37,31 +39,34 @@ def ask_by_transaction(*, transaction_id: str, provider: str, environment: Envir
     told = []
     accounts = MerchantAccount.objects.filter(provider=provider, environment=environment).order_by("pk")
     for account in sorted(accounts, key=lambda one: _ORDER_OF_STATES.index(AccountState(one.state)))[:ASKED_AT_ONCE]:
-        answer = _ask(account, transaction_id, actor)
+        answer = ask_account(account, transaction_id, actor=actor)
         told.append(answer)
         if answer.standing not in (None, Standing.UNKNOWN):
             break
     return told
 
 
-def _ask(account: MerchantAccount, transaction_id: str, actor: str) -> Told:
+def ask_account(account: MerchantAccount, transaction_id: str, *, actor: str) -> Told:
+    """Ask one account about a number of its provider's; what is ours is settled."""
     try:
         answer = adapter_for(account).find(transaction_id)
     except ProviderError as error:
         logger.warning("find failed: account=%s transaction_id=%s said=%s", account.code, transaction_id, error.code)
-        return Told(account=account, said=error.code)
-    if answer.standing is not Standing.PAID or answer.proof is None:
+        return Told(account=account, said=error.code, never=not error.retryable)
+    proof = answer.proof
+    if answer.standing is not Standing.PAID or proof is None:
         return Told(account=account, standing=answer.standing, said=answer.said)
-    attempt_no = answer.proof.attempt_no
-    attempt = PaymentAttempt.objects.filter(account=account, attempt_no=attempt_no).select_related("order").first()
-    if attempt is None:
-        return Told(account=account, standing=answer.standing, said=answer.said, attempt_no=attempt_no)
-    outcome = settle_payment(Proof(account=account, payment=answer.proof, source=ProofSource.QUERY, actor=actor))
-    return Told(
+    attempt = (
+        PaymentAttempt.objects.filter(account=account, attempt_no=proof.attempt_no).select_related("order").first()
+    )
+    told = Told(
         account=account,
         standing=answer.standing,
         said=answer.said,
-        order=attempt.order,
-        outcome=outcome,
-        attempt_no=attempt_no,
+        order=attempt.order if attempt else None,
+        attempt_no=proof.attempt_no,
     )
+    if attempt is None and proof.bought is None:
+        return told
+    outcome = settle_payment(Proof(account=account, payment=proof, source=ProofSource.QUERY, actor=actor))
+    return replace(told, outcome=outcome)

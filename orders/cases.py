@@ -76,8 +76,19 @@ QUEUES: Mapping[CaseKind, Queue] = {
     CaseKind.HANDED_OVER: Queue.SUPPORT,
     CaseKind.UNREADABLE_NOTIFICATION: Queue.ENGINEER,
 }
+# Decisions of somebody outside, and what they decide about.
+_DECIDED_OUTSIDE: Mapping[Decision, tuple[CaseKind, ...]] = {
+    Decision.WON: (CaseKind.DISPUTE,),
+    Decision.LOST: (CaseKind.DISPUTE,),
+    Decision.TAKEN_BACK: (CaseKind.PROVIDER_REFUND, CaseKind.REFUND_ASKED, CaseKind.UNCONFIRMED),
+}
 # `assignee` holds a user name, or this followed by a queue that the case was given to.
 _OF_QUEUE = "queue:"
+
+
+def decisions_for(kind: CaseKind) -> list[Decision]:
+    """The decisions that can end a case of this kind."""
+    return [decision for decision in Decision if kind in _DECIDED_OUTSIDE.get(decision, tuple(CaseKind))]
 
 
 def answer_by(case: Case) -> datetime:

@@ -17,10 +17,12 @@ from channels_app.models import MerchantAccount, Notification, Verdict
 from channels_app.providers.base import (
     Following,
     Hint,
+    KeyNotKnown,
     Message,
     NotificationRefused,
     NotificationUnreadable,
     ProviderError,
+    ProviderUnavailable,
 )
 from orders.attempts import adapter_for
 from orders.cases import open_case
@@ -64,6 +66,10 @@ def follow(notification_id: uuid.UUID) -> None:
         return
     try:
         message = _answer_to(kept)
+    except KeyNotKnown as missing:
+        # This process has not fetched the provider's keys yet.
+        _not_answered(kept, ProviderUnavailable(missing.step, missing.detail))
+        return
     except (NotificationRefused, NotificationUnreadable) as error:
         # It was read when it arrived: the keys have been changed since.
         _put_before_a_person(kept, said=str(error))

@@ -19,7 +19,7 @@ from channels_app.console import periods
 from channels_app.console.lists import keys_of
 from channels_app.console.periods import Period
 from channels_app.models import Environment, Notification
-from orders.finding import attempts_numbered, games_few
+from orders.finding import attempt_number, attempts_numbered, games_few, transactions
 from orders.models import Order, Payment
 from orders.number_shapes import Shape, shape_of
 
@@ -48,7 +48,7 @@ def _order_with_attempt(term: str) -> QuerySet[Order]:
 
 
 def _order_with_payment(term: str) -> QuerySet[Order]:
-    paid = Payment.objects.filter(transaction_id=term, order__isnull=False)
+    paid = Payment.objects.filter(transaction_id__in=transactions(term), order__isnull=False)
     return Order.objects.filter(pk__in=paid.values("order"))
 
 
@@ -74,14 +74,14 @@ PLACES: list[Place] = [
         label=_TRANSACTION,
         model=Order,
         # The exclusion repeats the condition of the partial index.
-        rows=lambda term: Order.objects.filter(transaction_id=term).exclude(transaction_id=""),
+        rows=lambda term: Order.objects.filter(transaction_id__in=transactions(term)).exclude(transaction_id=""),
     ),
     # Money that is held is not on the order; it is on its payment.
     Place(label=_TRANSACTION, model=Order, rows=_order_with_payment),
     Place(
         label=_TRANSACTION,
         model=Payment,
-        rows=lambda term: Payment.objects.filter(transaction_id=term, order__isnull=True),
+        rows=lambda term: Payment.objects.filter(transaction_id__in=transactions(term), order__isnull=True),
         game_path=None,
     ),
     Place(
@@ -99,7 +99,9 @@ PLACES: list[Place] = [
     Place(
         label=gettext_lazy("notifications"),
         model=Notification,
-        rows=lambda term: Notification.objects.filter(transaction_id=term).exclude(transaction_id=""),
+        rows=lambda term: Notification.objects.filter(transaction_id__in=transactions(term)).exclude(
+            transaction_id=""
+        ),
         game_path=None,
         environment_path="account__environment",
         last_resort=True,
@@ -107,7 +109,7 @@ PLACES: list[Place] = [
     Place(
         label=gettext_lazy("notifications"),
         model=Notification,
-        rows=lambda term: Notification.objects.filter(attempt_no=term).exclude(attempt_no=""),
+        rows=lambda term: Notification.objects.filter(attempt_no=attempt_number(term)).exclude(attempt_no=""),
         game_path=None,
         environment_path="account__environment",
         last_resort=True,

@@ -27,6 +27,10 @@ def _amount(case: Case) -> str:
     return "?" if case.amount_minor is None else money_in_prose(case.amount_minor, case.currency)
 
 
+def _said(case: Case) -> dict[str, str]:
+    return {"detail": case.detail or "–"}
+
+
 _WHY: Mapping[str, Callable[[Any], str]] = {
     CaseKind.UNKNOWN_ORDER: lambda case: (
         _("%(amount)s arrived under a number that no order has.") % {"amount": _amount(case)}
@@ -35,6 +39,19 @@ _WHY: Mapping[str, Callable[[Any], str]] = {
     CaseKind.SECOND_PAYMENT: lambda case: _("The order was paid already; this payment came on top of it."),
     CaseKind.LATE_PAYMENT: lambda case: _("The order was cancelled before the money came."),
     CaseKind.GIVEN_BACK: lambda case: _("The provider gave the money back before it was booked here."),
+    CaseKind.UNMATCHED: lambda case: (
+        _("Bought in a store for %(amount)s without naming an order of ours.") % {"amount": _amount(case)}
+    ),
+    CaseKind.PURCHASE_DIFFERS: lambda case: _("The store sold something else than the order: %(detail)s") % _said(case),
+    CaseKind.TEST_MONEY: lambda case: _("A real order was paid with play money of the store's sandbox."),
+    CaseKind.REVIEW: lambda case: _("The provider took the money and is not sure itself: %(detail)s") % _said(case),
+    CaseKind.REFUND_ASKED: lambda case: _("The buyer asked the store for the money back: %(detail)s") % _said(case),
+    CaseKind.DISPUTE: lambda case: (
+        _("The buyer's bank disputes %(amount)s: %(detail)s") % {"amount": _amount(case), **_said(case)}
+    ),
+    CaseKind.UNCONFIRMED: lambda case: (
+        _("The store has not heard of the delivery for two days and may take the money back: %(detail)s") % _said(case)
+    ),
     CaseKind.UNDECIDED: lambda case: _("The provider says neither yes nor no, long after the time to pay."),
     CaseKind.PROVIDER_REFUND: lambda case: (
         _("The provider told of a refund of %(amount)s that was not started here.") % {"amount": _amount(case)}

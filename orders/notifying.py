@@ -23,6 +23,7 @@ from channels_app.providers import ADAPTERS
 from channels_app.providers.base import (
     Ack,
     Hint,
+    KeyNotKnown,
     NotificationRefused,
     NotificationUnreadable,
     RawNotification,
@@ -75,6 +76,9 @@ def judge(notification_id: uuid.UUID, raw: RawNotification, account: MerchantAcc
     except NotificationRefused as refusal:
         inbox.refuse(notification_id, account=account, step=refusal.step, detail=refusal.detail, now=now)
         return Ack.REFUSED
+    except KeyNotKnown:
+        inbox.forget(notification_id)  # nothing is wrong: sent again, it finds the key
+        return Ack.LATER
     except NotificationUnreadable as failure:
         _unreadable(notification_id, account, failure)
         return Ack.LATER

@@ -51,10 +51,33 @@ class Shape:
 
 _WECHAT = re.compile(r"4200\d{6}(\d{8})\d{10}")
 _ALIPAY = re.compile(r"(20\d{6})\d{20}")
+_UNIONPAY = re.compile(r"(\d{8})\d{13}")
 _OURS = re.compile(r"(20\d{6})G[0-9A-HJKMNP-TV-Z]{21}(\d\d)?", re.IGNORECASE)
-_APPLE = re.compile(r"M[A-Z0-9]{9,11}", re.IGNORECASE)
-_GOOGLE = re.compile(r"GPA\.\d{4}-\d{4}-\d{4}-\d{5}.*", re.IGNORECASE)
-_PLAYER = re.compile(r"\d{4,12}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A number that is known by its look alone."""
+
+    code: str
+    looks: re.Pattern[str]
+    words: Callable[[], str]
+    provider: str = ""
+
+
+_LOOKS = (
+    _Look("google", re.compile(r"GPA\.\d{4}-\d{4}-\d{4}-\d{5}.*", re.IGNORECASE),
+          lambda: _("an order number of Google Play"), "google"),
+    _Look("apple", re.compile(r"M[A-Z0-9]{9,11}", re.IGNORECASE),
+          lambda: _("an Apple order id (M and ten characters)"), "apple"),
+    _Look("apple", re.compile(r"\d{14,18}"), lambda: _("a transaction of Apple (about 15 digits)"), "apple"),
+    # A payment, a charge, a Checkout session, a refund, a dispute.
+    _Look("stripe", re.compile(r"(pi|ch|py|cs|re|pyr|du|dp)_(test_|live_)?[A-Za-z0-9]{10,}"),
+          lambda: _("a number of Stripe (two letters, an underscore, then letters and digits)"), "stripe"),
+    _Look("token", re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE),
+          lambda: _("the number by which a store knows an attempt to pay an order of ours (a UUID)")),
+    _Look("player", re.compile(r"\d{4,12}"), lambda: _("a UID")),
+)  # fmt: skip
 
 
 def shape_of(number: str) -> Shape | None:
@@ -63,15 +86,12 @@ def shape_of(number: str) -> Shape | None:
         return Shape(code="wechatpay", words=_wechat, provider="wechatpay", day=_day(found[1]))
     if (found := _ALIPAY.fullmatch(number)) and (day := _day(found[1])):
         return Shape(code="alipay", words=_alipay, provider="alipay", day=day)
+    if found := _UNIONPAY.fullmatch(number):
+        return Shape(code="unionpay", words=_unionpay, provider="unionpay", day=_day(found[1]))
     if found := _OURS.fullmatch(number):
         return Shape(code="ours", words=_attempt if found[2] else _ours, day=_day(found[1]))
-    if _GOOGLE.fullmatch(number):
-        return Shape(code="google", words=lambda day: _("an order number of Google Play"))
-    if _APPLE.fullmatch(number):
-        return Shape(code="apple", words=lambda day: _("an Apple order id (M and ten characters)"))
-    if _PLAYER.fullmatch(number):
-        return Shape(code="player", words=lambda day: _("a UID"))
-    return None
+    look = next((look for look in _LOOKS if look.looks.fullmatch(number)), None)
+    return Shape(code=look.code, words=lambda day: look.words(), provider=look.provider) if look else None
 
 
 def _day(digits: str) -> date | None:
@@ -91,6 +111,10 @@ def _alipay(day: date | None) -> str:
     return _("an Alipay transaction (28 digits, begins with its date, %(day)s)") % {
         "day": day.isoformat() if day else ""
     }
+
+
+def _unionpay(day: date | None) -> str:
+    return _("a UnionPay transaction (21 digits)")
 
 
 def _ours(day: date | None) -> str:

@@ -347,6 +347,10 @@ class NotificationUnreadable(Exception):
         self.detail = detail
 
 
+class KeyNotKnown(NotificationUnreadable):
+    """The message names a key of the provider's that we do not hold yet. It is being fetched: read it again soon."""
+
+
 class ProviderError(Exception):
     """A call to a provider gave no usable answer. `retryable` is False when repeating it is pointless."""
 

@@ -39,8 +39,11 @@ class Malformed(Exception):
 
 # --- what is signed ---------------------------------------------------------------------------------------
 def signed_text(fields: Mapping[str, str]) -> bytes:
-    """What goes into the signature, which hashes it once more: the digest in lower-case hexadecimal digits."""
-    text = "&".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "signature" and fields[name])
+    """What goes into the signature, which hashes it once more: the digest in lower-case hexadecimal digits.
+
+    Blanks are no part of it: `fields` holds none.
+    """
+    text = "&".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "signature")
     return hashlib.sha256(text.encode()).hexdigest().encode()
 
 

@@ -6,7 +6,19 @@ this one may not know them.
 
 from channels_app.console import reach
 from channels_app.models import Notification
-from orders.admin import bulk_acts, cases, catalogue, export_centre, games, jobs, look_up, orders, payments, reverifying
+from orders.admin import (
+    bulk_acts,
+    cases,
+    catalogue,
+    export_centre,
+    games,
+    jobs,
+    look_up,
+    orders,
+    payments,
+    reverifying,
+    reviewers,
+)
 from orders.staff import games_of, notifications_of_games
 
 reach.learn(games_of)
@@ -23,4 +35,5 @@ __all__ = [
     "orders",
     "payments",
     "reverifying",
+    "reviewers",
 ]

@@ -10,8 +10,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from channels_app.console.pages import Act, ActRefused
-from orders.cases import CaseClosed, Decision, Queue, assign_case, close_case, taken_by
-from orders.models import Case
+from channels_app.console.words import clock, money_in_prose
+from orders.asking_by_transaction import ask_account
+from orders.assigning import CannotAssign, assign, look
+from orders.casefile import prose
+from orders.cases import CaseClosed, Decision, Queue, assign_case, close_case, decisions_for, taken_by
+from orders.models import Case, CaseKind
+from orders.settling import Outcome
 
 _PERMISSION = "orders.close_case"
 _PEOPLE_OFFERED = 200
@@ -23,17 +28,18 @@ def _closed(case: Case) -> str:
 
 
 # --- closing ----------------------------------------------------------------------------------------------------
-class ClosingForm(forms.Form):
-    """A decision, and why."""
-
-    decision = forms.ChoiceField(label=gettext_lazy("Decision"), choices=Decision.choices)
+def _closing_form(case: Case) -> type[forms.Form]:
+    """A decision that can end this kind of case, and why."""
+    choices = [(decision.value, decision.label) for decision in decisions_for(CaseKind(case.kind))]
+    decision = forms.ChoiceField(label=_("Decision"), choices=choices)
     reason = forms.CharField(
-        label=gettext_lazy("Why"),
+        label=_("Why"),
         max_length=500,
         min_length=4,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=gettext_lazy("For whoever looks at this in a year: what you found and what you did."),
+        help_text=_("For whoever looks at this in a year: what you found and what you did."),
     )
+    return type("ClosingForm", (forms.Form,), {"decision": decision, "reason": reason})
 
 
 def _close(request: HttpRequest, case: Case, given: dict[str, Any]) -> str:
@@ -51,7 +57,7 @@ def _close(request: HttpRequest, case: Case, given: dict[str, Any]) -> str:
     return _("%(decision)s. Reason: %(reason)s") % {"decision": decision.label, "reason": given["reason"]}
 
 
-CLOSE = Act(
+CLOSE: Act = Act(
     name="close",
     label=gettext_lazy("Close the case"),
     permission=_PERMISSION,
@@ -62,7 +68,7 @@ CLOSE = Act(
     ],
     hindrance=_closed,
     perform=_close,
-    form=ClosingForm,
+    form=_closing_form,
 )
 
 
@@ -130,4 +136,120 @@ GIVE: Act = Act(
     form=_giving_form,
 )
 
-CASE_ACTS: tuple[Act, ...] = (CLOSE, TAKE, GIVE)
+
+# --- a store purchase without an order ----------------------------------------------------------------------------
+class AssigningForm(forms.Form):
+    """The order that the player meant."""
+
+    order_no = forms.CharField(
+        label=gettext_lazy("Order number"),
+        max_length=32,
+        help_text=gettext_lazy(
+            "The player's unpaid order for the same product. One that is closed cannot be paid any more: let the player"
+            " make a new one in the game."
+        ),
+    )
+
+
+def _assign_purchase(request: HttpRequest, case: Case, given: dict[str, Any]) -> str:
+    try:
+        outcome = assign(
+            payment_id=case.payment_id or 0,
+            order_no=given["order_no"],
+            by=request.user.get_username(),
+            now=timezone.now(),
+        )
+    except CannotAssign as error:
+        raise ActRefused(str(error)) from error
+    if outcome is not Outcome.APPLIED:
+        raise ActRefused(_("Somebody was faster: the purchase or the order is dealt with. Nothing was done."))
+    return _("The purchase pays order %(order)s now.") % {"order": given["order_no"]}
+
+
+def _assignable(case: Case) -> str:
+    if case.kind != CaseKind.UNMATCHED or case.payment is None:
+        return _("Only a store purchase without an order can be assigned.")
+    return _closed(case)
+
+
+def _purchase_beside_order(case: Case, given: dict[str, Any]) -> list[tuple[object, object, object]]:
+    """What the second person is shown: the purchase, and the order it would pay. Raises ActRefused."""
+    try:
+        fit = look(payment_id=case.payment_id or 0, order_no=given["order_no"])
+    except CannotAssign as error:
+        raise ActRefused(str(error)) from error
+    payment, order, bought = fit.payment, fit.order, fit.bought
+    return [
+        (_("on the left the purchase, on the right the order"), payment.transaction_id, order.order_no),
+        (_("store product"), bought.product_id, order.product.store_ids[fit.method]),
+        (_("quantity"), str(bought.quantity), str(order.quantity)),
+        (_("charged, and list price"), money_in_prose(payment.amount_minor, payment.currency),
+         money_in_prose(order.amount_minor, order.currency)),
+        (_("paid, and ordered"), clock(payment.paid_at), clock(order.created_at)),
+        (_("account, and payment method"), payment.account.code, prose.method_name(fit.method)),
+        (_("player"), fit.proof.payer or "–", order.uid),
+    ]  # fmt: skip
+
+
+ASSIGN_PURCHASE: Act = Act(
+    name="assign",
+    label=gettext_lazy("Assign to an order"),
+    permission="orders.mark_paid",
+    effect=lambda case: [
+        _("The store is asked again; then the purchase pays the order, and its goods go to that order's player."),
+        _("It pays one order, once. Product and quantity must be the order's."),
+        *([case.detail] if case.detail else []),
+    ],
+    hindrance=_assignable,
+    perform=_assign_purchase,
+    form=AssigningForm,
+    step_up=True,
+    two_people=True,
+    shown=_purchase_beside_order,
+)
+
+
+# --- looking again ------------------------------------------------------------------------------------------------
+# What held this money may have changed since: a reviewer was listed, the store has learnt whose purchase it is.
+RECONSIDERED = (CaseKind.TEST_MONEY, CaseKind.UNMATCHED)
+
+
+def _look_again(request: HttpRequest, case: Case, given: dict[str, Any]) -> str:
+    payment = case.payment
+    if payment is None:
+        raise ActRefused(_not_looked_at_again(case))
+    told = ask_account(payment.account, payment.transaction_id, actor=f"staff {request.user.get_username()}")
+    payment.refresh_from_db()
+    if payment.applied and payment.order is not None:
+        return _("The purchase pays order %(order)s now.") % {"order": payment.order.order_no}
+    about = {"provider": prose.provider(payment.account.provider), "said": told.said or "–"}
+    if told.standing is None:
+        return _("%(provider)s could not be asked (%(said)s); nothing changed.") % about
+    return _("%(provider)s says what it said before (%(said)s); the money stays held.") % about
+
+
+def _not_looked_at_again(case: Case) -> str:
+    if case.kind not in RECONSIDERED or case.payment is None:
+        return _("Nothing about this can change by asking again.")
+    return _closed(case)
+
+
+LOOK_AGAIN = Act(
+    name="look_again",
+    label=gettext_lazy("Look again"),
+    permission="orders.ask_provider",
+    effect=lambda case: [_("Asks the store about this purchase; what may be delivered by now is delivered.")],
+    hindrance=_not_looked_at_again,
+    perform=_look_again,
+    confirmed=False,
+    atomic=False,  # settling commits by itself
+)
+
+# Only where they fit; the first is the one that is suggested.
+_ONLY_FOR = {ASSIGN_PURCHASE.name: (CaseKind.UNMATCHED,), LOOK_AGAIN.name: RECONSIDERED}
+CASE_ACTS: tuple[Act, ...] = (ASSIGN_PURCHASE, LOOK_AGAIN, CLOSE, TAKE, GIVE)
+
+
+def fits(act: Act, case: Case) -> bool:
+    """Whether an act is worth showing on the page of a case."""
+    return act.name not in _ONLY_FOR or case.kind in _ONLY_FOR[act.name]

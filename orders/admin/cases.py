@@ -2,10 +2,12 @@
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -14,17 +16,17 @@ from django.utils.translation import gettext_lazy
 from channels_app.console.cells import when, with_sandbox, yuan
 from channels_app.console.filters import ExactFilter
 from channels_app.console.lists import found_keys
-from channels_app.console.pages import ReadOnlyAdmin, history
+from channels_app.console.pages import Button, ReadOnlyAdmin, history
 from channels_app.console.words import clock, column, environment_mark, link, mark, money_in_prose, number
 from orders import narrating
-from orders.admin.case_acts import CASE_ACTS
+from orders.admin.case_acts import CASE_ACTS, fits
 from orders.admin.states import case_mark
 from orders.casefile import facts as casefile
 from orders.casefile import prose
 from orders.casefile.verdict import judge
 from orders.casefile.wording import decision_words
 from orders.cases import LIMIT_HOURS, answer_by, is_late, queue_of, taken_by
-from orders.finding import order_places
+from orders.finding import order_places, transactions
 from orders.models import Case, CaseKind, Payment
 
 
@@ -60,11 +62,13 @@ def _age(case: Case) -> object:
 
 
 def _limit(case: Case) -> object:
-    """How long it may wait; red once it is over."""
-    hours = _("%(hours)s h") % {"hours": LIMIT_HOURS[CaseKind(case.kind)]}
+    """How long it may wait, or until when somebody outside waits for us; red once it is over."""
+    said: object = _("%(hours)s h") % {"hours": LIMIT_HOURS[CaseKind(case.kind)]}
+    if case.due_at is not None and case.due_at == answer_by(case):
+        said = format_html(_("by {}"), when(case.due_at))
     if not is_late(case, timezone.now()):
-        return hours
-    return format_html('{} <strong class="decide">{}</strong>', hours, _("over"))
+        return said
+    return format_html('{} <strong class="decide">{}</strong>', said, _("over"))
 
 
 def _who(case: Case) -> object:
@@ -118,6 +122,10 @@ class CaseAdmin(ReadOnlyAdmin[Case]):
             return "quiet"
         return "decide" if is_late(row, timezone.now()) else ""
 
+    def buttons(self, request: HttpRequest, row: Case) -> list[Button]:
+        """Those that fit this kind of case."""
+        return [button for button in super().buttons(request, row) if fits(button.act, row)]
+
     def get_fieldsets(self, request: HttpRequest, obj: Case | None = None) -> Any:
         """None: the page shows facts of its own instead of a form."""
         return ()
@@ -133,6 +141,7 @@ class CaseAdmin(ReadOnlyAdmin[Case]):
             "due": "" if closed else _due(row, now),
             "decided": case_decided(row, now) if closed else "",
             "case_facts": _facts(row),
+            "remedy": "" if closed else _remedy(request, row),
             "order_verdict": judge(casefile.gather(row.order, now=now)) if row.order else None,
         }
 
@@ -141,7 +150,7 @@ class CaseAdmin(ReadOnlyAdmin[Case]):
         orders = found_keys(order_places(term))
         return [
             Case.objects.filter(order__in=orders),
-            Case.objects.filter(payment__in=Payment.objects.filter(transaction_id=term)),
+            Case.objects.filter(payment__in=Payment.objects.filter(transaction_id__in=transactions(term))),
         ]
 
 
@@ -164,6 +173,17 @@ def case_decided(case: Case, now: datetime) -> str:
     return prose.together(decided, case.note)
 
 
+def _remedy(request: HttpRequest, case: Case) -> object:
+    """What helps beside deciding: play money becomes goods once its player is listed as a reviewer."""
+    if case.kind != CaseKind.TEST_MONEY or case.order is None or not request.user.has_perm("orders.edit_reviewer"):
+        return ""
+    query = urlencode({"game": case.order.game_id, "uid": case.order.uid})
+    return format_html(
+        _("Is it a store's reviewer? {}, then look again: the goods go out, and it never counts as revenue."),
+        format_html('<a href="{}?{}">{}</a>', reverse("admin:orders_reviewer_add"), query, _("List this player")),
+    )
+
+
 def _facts(case: Case) -> list[tuple[object, object]]:
     """Label and value of everything a case points at."""
     amount = "–" if case.amount_minor is None else money_in_prose(case.amount_minor, case.currency)
@@ -172,6 +192,7 @@ def _facts(case: Case) -> list[tuple[object, object]]:
         (_("Opened"), clock(case.opened_at)),
         (_("Waited"), _age(case)),
         (_("Limit"), _limit(case)),
+        (_("Outside deadline"), clock(case.due_at) if case.due_at else ""),
         (_("Who"), _who(case)),
         (_("Order"), link(case.order, number(case.order))),
         (_("Provider transaction"), link(case.payment, number(case.payment))),

@@ -5,9 +5,11 @@ the next steps: ask the provider, search by amount and time, look at the other m
 permission of its own and is written down.
 """
 
+import re
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
@@ -30,6 +32,7 @@ from channels_app.console.filters import minor_of
 from channels_app.console.pages import Panel, table
 from channels_app.console.words import environment_mark, link, mark, number
 from channels_app.models import Environment, MerchantAccount
+from channels_app.providers import ADAPTERS
 from channels_app.providers.base import Standing
 from orders import narrating
 from orders.admin.states import delivery_mark, order_mark
@@ -38,9 +41,11 @@ from orders.casefile import prose
 from orders.looking_up import SHOWN_AT_MOST, LookUp, Sight, by_amount, look_up
 from orders.models import Order
 from orders.number_shapes import cleaned, shape_of
+from orders.receipts import where
 from orders.settling import Outcome
 
-_LONGEST_TRANSACTION = 64
+# What may be a provider's number of a payment: nothing else is sent to anybody.
+_ASKABLE = re.compile(r"[0-9A-Za-z_.-]{6,64}")
 
 
 def _sight(request: HttpRequest) -> Sight:
@@ -87,13 +92,13 @@ def ask_view(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm("orders.ask_provider"):
         raise PermissionDenied
     term = cleaned(request.POST.get("q", ""))
-    shape = shape_of(term)
-    if shape is None or not shape.provider or len(term) > _LONGEST_TRANSACTION:
-        return HttpResponseRedirect(f"{reverse('admin:look_up')}?q={term}")
+    provider = request.POST.get("provider") or _provider_of(term)
+    if provider not in ADAPTERS or not _ASKABLE.fullmatch(term):
+        return HttpResponseRedirect(f"{reverse('admin:look_up')}?{urlencode({'q': term})}")
     environment = _environment(request)
     told = ask_by_transaction(
         transaction_id=term,
-        provider=shape.provider,
+        provider=provider,
         environment=environment,
         actor=f"staff {request.user.get_username()}",
     )
@@ -104,12 +109,22 @@ def ask_view(request: HttpRequest) -> HttpResponse:
         label=term,
         detail={"answers": {one.account.code: one.outcome or one.standing or one.said for one in told}},
     )
-    return _show(request, look_up(term, environment=environment, sight=_sight(request)), told=told)
+    found = look_up(term, environment=environment, sight=_sight(request))
+    return _show(request, found, told=told, asked=provider)
 
 
-def _show(request: HttpRequest, found: LookUp, *, told: list[Told]) -> TemplateResponse:
+def _provider_of(term: str) -> str:
+    """Whose number it is by its look, if we can speak to them."""
+    shape = shape_of(term)
+    return shape.provider if shape and shape.provider in ADAPTERS else ""
+
+
+def _show(request: HttpRequest, found: LookUp, *, told: list[Told], asked: str = "") -> TemplateResponse:
     shape = found.shape
-    provider = prose.provider(shape.provider) if shape and shape.provider else ""
+    code = asked or _provider_of(found.term)
+    provider = prose.provider(code) if code else ""
+    # A number that looks like nothing we know may be a provider's all the same: a person says whose.
+    others = _askable(found.environment) if shape is None and _ASKABLE.fullmatch(found.term) else []
     return TemplateResponse(
         request,
         "admin/console/look_up.html",
@@ -124,10 +139,12 @@ def _show(request: HttpRequest, found: LookUp, *, told: list[Told]) -> TemplateR
             "provider": provider,
             "told": [told_in_words(one) for one in told],
             "is_unknown_there": bool(told) and all(one.standing is Standing.UNKNOWN for one in told),
-            "why_not_asked": _why_not_asked(request, found, provider),
+            "why_not_asked": _why_not_asked(request, found, _provider_of(found.term), others),
+            "whom_to_ask": [(other, prose.provider(other), other == asked) for other in others],
             "asking_address": f"{reverse('admin:look_up_ask')}?environment={found.environment.value}",
             "by_amount_address": f"{reverse('admin:look_up_by_amount')}?{_about_when(found)}",
-            "reply": _reply(found.term, shape.provider) if shape and shape.provider else "",
+            "reply": _reply(found.term, code) if code else "",
+            "where_to_find": [(prose.provider(other), where(other)) for other in _askable(found.environment)],
             "panels": [panel for panel in (_orders_panel(found), _others_panel(found)) if panel.rows],
         },
     )
@@ -138,16 +155,20 @@ def _about_when(found: LookUp) -> str:
     return f"day={day.isoformat()}" if day else ""
 
 
-def _why_not_asked(request: HttpRequest, found: LookUp, provider: str) -> str:
-    """Why the provider cannot be asked, "" when it can."""
-    if not provider:
-        return _("Only numbers of WeChat Pay and Alipay can be asked about; this looks like neither.")
+def _askable(environment: Environment) -> list[str]:
+    """The providers at which we have an account here, in the order of the registry."""
+    used = set(MerchantAccount.objects.filter(environment=environment).order_by().values_list("provider", flat=True))
+    return [provider for provider in ADAPTERS if provider in used]
+
+
+def _why_not_asked(request: HttpRequest, found: LookUp, provider: str, others: list[str]) -> str:
+    """Why no provider can be asked, "" when one can."""
+    if not provider and not others:
+        return _("This looks like no provider's number for a payment, so nobody can be asked about it.")
     if not request.user.has_perm("orders.ask_provider"):
         return _("Your role may not ask providers.")
-    shape = found.shape
-    accounts = MerchantAccount.objects.filter(provider=shape.provider if shape else "", environment=found.environment)
-    if not accounts.exists():
-        return _("We have no account at %(provider)s here.") % {"provider": provider}
+    if provider and provider not in _askable(found.environment):
+        return _("We have no account at %(provider)s here.") % {"provider": prose.provider(provider)}
     return ""
 
 
@@ -161,8 +182,12 @@ def told_in_words(told: Told) -> str:
         "attempt": told.attempt_no,
         "at": timezone.localtime().strftime("%H:%M"),
     }
+    if told.never:
+        return _("%(provider)s (%(account)s) cannot be asked by such a number (%(said)s).") % about
     if told.standing is None:
         return _("%(provider)s (%(account)s) could not be asked now (%(said)s). Try again in a minute.") % about
+    if told.outcome is not None and told.order is None:
+        return _("%(provider)s: paid, and kept as money of no order; see the cases.") % about
     if told.outcome is not None:
         return {
             Outcome.APPLIED: _("%(provider)s: paid. Order %(order)s is settled now."),
@@ -182,16 +207,10 @@ def told_in_words(told: Told) -> str:
 
 def _reply(term: str, provider: str) -> str:
     """What to write to the player when the provider has no such payment either. Promises nothing."""
-    if provider == "wechatpay":
-        return _(
-            "Hello, we have checked with WeChat Pay and there is no payment with the number %(term)s. Please open this"
-            " payment in WeChat under Me → Services → Wallet → Bills and send us a screenshot of the whole page; we"
-            " will look again at once."
-        ) % {"term": term}  # fmt: skip
     return _(
-        "Hello, we have checked with Alipay and there is no payment with the number %(term)s. Please open this payment"
-        " in Alipay under Me → Bills and send us a screenshot of the whole page; we will look again at once."
-    ) % {"term": term}  # fmt: skip
+        "Hello, we have checked with %(provider)s and there is no payment with the number %(term)s. Please open this"
+        " payment and send us a screenshot of the whole page; we will look again at once. Where to find it: %(where)s"
+    ) % {"term": term, "provider": prose.provider(provider), "where": where(provider)}  # fmt: skip
 
 
 # --- what was found ---------------------------------------------------------------------------------------------

@@ -30,6 +30,11 @@ _ABOUT_MONEY = (
     CaseKind.LATE_PAYMENT,
     CaseKind.AMOUNT_DIFFERS,
     CaseKind.GIVEN_BACK,
+    CaseKind.PURCHASE_DIFFERS,
+    CaseKind.TEST_MONEY,
+    CaseKind.REVIEW,
+    CaseKind.DISPUTE,
+    CaseKind.REFUND_ASKED,
     CaseKind.UNDECIDED,
     CaseKind.PROVIDER_REFUND,
 )

@@ -32,6 +32,7 @@ from orders.admin.order_acts import (
     never_here,
     not_for_this_role,
 )
+from orders.admin.states import with_play_mark
 from orders.casefile import facts as casefile
 from orders.casefile import prose, timeline
 from orders.casefile.facts import Facts
@@ -213,17 +214,8 @@ def link_to(address: str, label: object) -> object:
 def _order_facts(facts: Facts) -> Iterator[tuple[object, object, str]]:
     """Label, value and tone of the facts in the right column."""
     order = facts.order
-    received = sum(payment.amount_minor for payment in facts.payments if payment.currency == order.currency)
-    too_much = max(0, received - order.amount_minor)
     yield _("Amount"), prose.amount(order.amount_minor, order.currency), "figure"
-    yield _("Received"), prose.amount(received, order.currency), "figure decide" if too_much else "figure"
-    if too_much:
-        yield _("Too much"), prose.amount(too_much, order.currency), "figure decide"
-    yield from (
-        (_("Received in another currency"), prose.amount(payment.amount_minor, payment.currency), "figure decide")
-        for payment in facts.payments
-        if payment.currency != order.currency
-    )
+    yield from _money_facts(facts)
     yield _("Refunded"), prose.amount(order.refunded_minor, order.currency), "figure"
     yield _("Product"), narrating.goods(order), ""
     yield _("Contents"), narrating.contents(order.contents), ""
@@ -238,6 +230,30 @@ def _order_facts(facts: Facts) -> Iterator[tuple[object, object, str]]:
     for case in facts.open_cases.values():
         yield _("Open case"), link(case, case.get_kind_display()), ""
     yield _("Player's address"), masked_address(order.client_ip) or "–", ""
+
+
+def _money_facts(facts: Facts) -> Iterator[tuple[object, object, str]]:
+    """What came. A store charges what it likes for what it sells: that is shown beside the order's price, as it is."""
+    order = facts.order
+    of_stores = [payment for payment in facts.payments if payment.attempt and payment.attempt.store_product_id]
+    others = [payment for payment in facts.payments if payment not in of_stores]
+    for payment in of_stores:
+        charged = prose.amount(payment.amount_minor, payment.currency)
+        if payment.environment == order.environment:
+            yield _("Charged by the store"), charged, "figure"
+        else:
+            yield _("Charged by the store"), with_play_mark(charged, payment, order), "figure decide"
+    if of_stores and not others:
+        return
+    received = sum(payment.amount_minor for payment in others if payment.currency == order.currency)
+    too_much = max(0, received - (0 if facts.applied in of_stores else order.amount_minor))
+    yield _("Received"), prose.amount(received, order.currency), "figure decide" if too_much else "figure"
+    if too_much:
+        yield _("Too much"), prose.amount(too_much, order.currency), "figure decide"
+    for payment in others:
+        if payment.currency != order.currency:
+            foreign = prose.amount(payment.amount_minor, payment.currency)
+            yield _("Received in another currency"), foreign, "figure decide"
 
 
 def _lines(moments: Sequence[Moment], facts: Facts) -> list[Line]:

@@ -11,15 +11,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from channels_app.admin.accounts import AccountFilter
-from channels_app.console.cells import when, yuan
+from channels_app.console.cells import shortened, when, yuan
 from channels_app.console.filters import AmountFilter, ExactFilter, PeriodFilter, View, ViewsFilter
 from channels_app.console.pages import ReadOnlyAdmin
 from channels_app.console.words import column, copy_button, environment_mark, link, money, number
 from orders.admin.exports import Exporting
 from orders.admin.order_filters import BooksFilter, MethodFilter
-from orders.admin.states import attempt_mark, use_mark
+from orders.admin.states import attempt_mark, use_mark, with_play_mark
 from orders.exporting.reports import PAYMENTS
-from orders.finding import attempts_numbered
+from orders.finding import attempts_numbered, transactions
 from orders.models import AttemptState, HoldReason, Order, Payment, PaymentAttempt
 
 
@@ -76,12 +76,17 @@ class PaymentAttemptAdmin(ReadOnlyAdmin[PaymentAttempt]):
         "created_at",
         "expires_at",
         "closed_at",
+        "store_product_id",
+        "payer",
+        "called",
+        "confirmed_at",
     )
 
     order_no = column(gettext_lazy("order"), lambda attempt: link(attempt.order, number(attempt.order)))
     numbered = column(gettext_lazy("attempt number"), lambda attempt: number(attempt.attempt_no))
     standing = column(gettext_lazy("state"), attempt_mark)
     opened = column(gettext_lazy("opened"), lambda attempt: when(attempt.created_at))
+    called = column(gettext_lazy("provider's name for it"), lambda attempt: shortened(attempt.handle))
     asked_next = column(gettext_lazy("asked next"), lambda attempt: when(attempt.next_query_at))
 
     def row_tone(self, row: PaymentAttempt) -> str:
@@ -110,13 +115,16 @@ class PaymentBooks(BooksFilter):
         return rows.filter(Q(order__game__in=games) | Q(order__isnull=True))
 
 
+OF_NO_ORDER = (HoldReason.UNKNOWN_ORDER, HoldReason.UNMATCHED)
+
+
 class PaymentViews(ViewsFilter):
     """What became of the money."""
 
     views = (
         View(code="held", label=gettext_lazy("held"), rows=lambda payments: payments.filter(applied=False)),
         View(code="orphan", label=HoldReason.UNKNOWN_ORDER.label,
-             rows=lambda payments: payments.filter(hold_reason=HoldReason.UNKNOWN_ORDER)),
+             rows=lambda payments: payments.filter(hold_reason__in=OF_NO_ORDER)),
         View(code="applied", label=gettext_lazy("used for its order"),
              rows=lambda payments: payments.filter(applied=True)),
     )  # fmt: skip
@@ -137,6 +145,7 @@ class PaymentAdmin(Exporting[Payment]):
     fields = (
         "numbered",
         "amount",
+        "listed",
         "account",
         "where",
         "attempt_no",
@@ -151,7 +160,13 @@ class PaymentAdmin(Exporting[Payment]):
     order_no = column(gettext_lazy("order"), lambda payment: link(payment.order, number(payment.order)))
     numbered = column(gettext_lazy("provider transaction"), lambda payment: number(payment.transaction_id))
     amount = column(gettext_lazy("amount"), lambda payment: money(payment.amount_minor, payment.currency))
-    used = column(gettext_lazy("used for its order"), use_mark)
+    listed = column(
+        gettext_lazy("list price"),
+        lambda payment: money(payment.order.amount_minor, payment.order.currency) if payment.order else "",
+    )
+    used = column(
+        gettext_lazy("used for its order"), lambda payment: with_play_mark(use_mark(payment), payment, payment.order)
+    )
     paid = column(gettext_lazy("paid"), lambda payment: when(payment.paid_at))
     received = column(gettext_lazy("received"), lambda payment: when(payment.received_at))
     told = column(
@@ -172,7 +187,7 @@ class PaymentAdmin(Exporting[Payment]):
         """By transaction, attempt or order."""
         payments = Payment.objects
         return [
-            payments.filter(transaction_id=term),
+            payments.filter(transaction_id__in=transactions(term)),
             payments.filter(attempt__in=attempts_numbered(term)),
             payments.filter(order__in=Order.objects.filter(order_no=term), order__isnull=False),
         ]

@@ -1,5 +1,6 @@
 """The states of orders, attempts, payments and cases as marks, wherever they are shown."""
 
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from channels_app.console.words import mark
@@ -41,6 +42,13 @@ def attempt_mark(attempt: PaymentAttempt) -> object:
 def use_mark(payment: Payment) -> object:
     """Used for its order, or held and why."""
     return mark(_("yes"), "done") if payment.applied else mark(payment.get_hold_reason_display(), "decide")
+
+
+def with_play_mark(cell: object, payment: Payment, order: Order | None) -> object:
+    """A cell, marked where play money came for a real order."""
+    if order is None or payment.environment == order.environment:
+        return cell
+    return format_html("{} {}", cell, mark(_("play money"), "sandbox"))
 
 
 def case_mark(case: Case) -> object:

@@ -128,7 +128,7 @@ def gather(order: Order, *, now: datetime) -> Facts:
         now=now,
         order=order,
         attempts=list(order.attempts.select_related("account").order_by("pk")[:SHOWN_AT_MOST]),
-        payments=list(order.payments.select_related("account").order_by("pk")[:SHOWN_AT_MOST]),
+        payments=list(order.payments.select_related("account", "attempt").order_by("pk")[:SHOWN_AT_MOST]),
         cases=list(order.cases.select_related("payment__account").order_by("pk")[:SHOWN_AT_MOST]),
         events=list(reversed(order.events.order_by("-pk")[:SHOWN_AT_MOST])),
         delivery=next((floor.delivery(order, now) for floor in _floors), DeliveryFacts()),

@@ -15,6 +15,11 @@ class Kind(StrEnum):
     LATE_PAYMENT = "late_payment"
     AMOUNT_DIFFERS = "amount_differs"
     GIVEN_BACK = "given_back"
+    PURCHASE_DIFFERS = "purchase_differs"
+    TEST_MONEY = "test_money"
+    REVIEW = "review"
+    DISPUTE = "dispute"
+    REFUND_ASKED = "refund_asked"
     UNDECIDED = "undecided"
     PROVIDER_REFUND = "provider_refund"
     # Paid, and the goods are not there.
@@ -23,7 +28,8 @@ class Kind(StrEnum):
     NOT_TOLD = "not_told"
     PARKED = "parked"
     NO_GOODS = "no_goods"
-    # Paid, and it is over.
+    # Paid and delivered.
+    UNCONFIRMED = "unconfirmed"
     DELIVERED = "delivered"
     DELIVERED_UNTOLD = "delivered_untold"
     TAKEN_BACK = "taken_back"
@@ -43,11 +49,17 @@ TO_DECIDE: Mapping[CaseKind, Kind] = {
     CaseKind.LATE_PAYMENT: Kind.LATE_PAYMENT,
     CaseKind.AMOUNT_DIFFERS: Kind.AMOUNT_DIFFERS,
     CaseKind.GIVEN_BACK: Kind.GIVEN_BACK,
+    CaseKind.REVIEW: Kind.REVIEW,
+    CaseKind.PURCHASE_DIFFERS: Kind.PURCHASE_DIFFERS,
+    CaseKind.TEST_MONEY: Kind.TEST_MONEY,
+    CaseKind.DISPUTE: Kind.DISPUTE,
     CaseKind.PROVIDER_REFUND: Kind.PROVIDER_REFUND,
+    CaseKind.REFUND_ASKED: Kind.REFUND_ASKED,
     CaseKind.UNDECIDED: Kind.UNDECIDED,
 }
 CASE_OF: Mapping[Kind, CaseKind] = {kind: case_kind for case_kind, kind in TO_DECIDE.items()} | {
     Kind.PARKED: CaseKind.DELIVERY_PARKED,
+    Kind.UNCONFIRMED: CaseKind.UNCONFIRMED,
     Kind.DELIVERED_UNTOLD: CaseKind.WEBHOOK_PARKED,
 }
 
@@ -90,6 +102,8 @@ def _paid_kind(facts: Facts) -> Kind:
             return Kind.NOT_TOLD
         case DeliveryState.PENDING:
             return Kind.RETRYING if facts.delivery.refused else Kind.ON_ITS_WAY
+        case DeliveryState.DELIVERED if CaseKind.UNCONFIRMED in facts.open_cases:
+            return Kind.UNCONFIRMED
         case DeliveryState.DELIVERED if facts.order.refunded_minor:
             return Kind.PARTLY_REFUNDED
         case DeliveryState.DELIVERED if CaseKind.WEBHOOK_PARKED in facts.open_cases or facts.delivery.untold:

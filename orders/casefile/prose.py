@@ -6,23 +6,20 @@ Times are said on the active clock (the console's business time), without the da
 from datetime import datetime, timedelta
 
 from django.utils import formats, timezone
-from django.utils.translation import get_language, gettext_lazy, ngettext, pgettext
+from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
 
 from channels_app.console.words import money_in_prose
-from channels_app.providers import METHODS, PROVIDER_OF_METHOD
+from channels_app.providers import ADAPTERS, METHODS, PROVIDER_OF_METHOD
 from orders import narrating
 from orders.models import Order
-
-# Providers as people call them. One that is not here is called by its code.
-_PROVIDERS = {"wechatpay": gettext_lazy("WeChat Pay"), "alipay": gettext_lazy("Alipay")}
 
 amount = money_in_prose
 
 
 def provider(code: str) -> str:
-    """wechatpay → WeChat Pay."""
-    return str(_PROVIDERS.get(code, code))
+    """wechatpay → WeChat Pay. One that is no more is called by its code."""
+    return str(ADAPTERS[code].label) if code in ADAPTERS else code
 
 
 def provider_of_method(method: str) -> str:

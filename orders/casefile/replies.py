@@ -157,6 +157,51 @@ def _provider_refund(facts: Facts) -> str:
     )
 
 
+def _purchase_differs(facts: Facts) -> str:
+    bought = _held(payment_behind(facts, CaseKind.PURCHASE_DIFFERS), facts)
+    return prose.together(
+        _("your purchase on %(at)s in the store does not match order %(order)s (%(goods)s). It is safe.") % bought,
+        _answer(facts, Kind.PURCHASE_DIFFERS),
+        _do_not_pay(),
+    )
+
+
+def _test_money(facts: Facts) -> str:
+    return prose.together(
+        _("the store tells us that order %(order)s (%(goods)s) was bought in its test environment.") % _about(facts),
+        _("No money was taken from you."),
+        _answer(facts, Kind.TEST_MONEY),
+    )
+
+
+def _review(facts: Facts) -> str:
+    received = _held(payment_behind(facts, CaseKind.REVIEW), facts)
+    return prose.together(
+        _("we have received your payment of %(amount)s on %(at)s for order %(order)s.") % received,
+        _("It is safe and we are checking."),
+        _answer(facts, Kind.REVIEW),
+        _do_not_pay(),
+    )
+
+
+def _dispute(facts: Facts) -> str:
+    return prose.together(
+        _("your bank tells us that the payment for order %(order)s (%(goods)s, %(amount)s) is disputed.")
+        % _about(facts),
+        _answer(facts, Kind.DISPUTE),
+        _("If it was a mistake, please tell your bank; it decides."),
+    )
+
+
+def _refund_asked(facts: Facts) -> str:
+    return prose.together(
+        _("the store tells us that you asked for the money of order %(order)s (%(goods)s, %(amount)s) back.")
+        % _about(facts),
+        _("The store decides about it; we tell it what was delivered."),
+        _answer(facts, Kind.REFUND_ASKED),
+    )
+
+
 # --- paid -------------------------------------------------------------------------------------------------------
 def _on_its_way(facts: Facts) -> str:
     return prose.together(
@@ -294,6 +339,11 @@ _REPLIES: Mapping[Kind, Callable[[Facts], str]] = {
     Kind.LATE_PAYMENT: _late_payment,
     Kind.AMOUNT_DIFFERS: _amount_differs,
     Kind.GIVEN_BACK: _given_back,
+    Kind.PURCHASE_DIFFERS: _purchase_differs,
+    Kind.TEST_MONEY: _test_money,
+    Kind.REVIEW: _review,
+    Kind.DISPUTE: _dispute,
+    Kind.REFUND_ASKED: _refund_asked,
     Kind.UNDECIDED: _undecided,
     Kind.PROVIDER_REFUND: _provider_refund,
     Kind.ON_ITS_WAY: _on_its_way,
@@ -301,6 +351,7 @@ _REPLIES: Mapping[Kind, Callable[[Facts], str]] = {
     Kind.NOT_TOLD: _retrying,
     Kind.PARKED: _parked,
     Kind.NO_GOODS: _no_goods,
+    Kind.UNCONFIRMED: _delivered,  # that we could not tell the store is nothing of the player's
     Kind.DELIVERED: _delivered,
     Kind.DELIVERED_UNTOLD: _delivered_untold,
     Kind.TAKEN_BACK: _taken_back,

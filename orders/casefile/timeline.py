@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
+from django_stubs_ext import StrOrPromise
 
 from channels_app.console.audit import ACTED
 from channels_app.models import AuditEntry, Notification, Verdict
@@ -78,6 +79,9 @@ _TONES: Mapping[EventKind, Tone] = {
     EventKind.DELIVERED: Tone.DONE,
     EventKind.DELIVERY_PARKED: Tone.DECIDE,
     EventKind.REFUND_NOTICE: Tone.DECIDE,
+    EventKind.REFUND_ASKED: Tone.DECIDE,
+    EventKind.DISPUTE: Tone.DECIDE,
+    EventKind.CONFIRMED: Tone.DONE,
 }
 
 
@@ -121,9 +125,30 @@ def _attempt(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _paid(data: Mapping[str, Any], order: Order) -> str:
-    if data.get("source") == ProofSource.QUERY:
-        return _("We asked: paid, and the amount fits. The order is paid.")
+    if data.get("test"):
+        return _("Bought with play money by a listed reviewer. The order counts as paid, and as no revenue.")
+    if (words := _PAID_BY.get(str(data.get("source")))) is not None:
+        return str(words)
     return _("Notification received: the signature is genuine, the amount fits. The order is paid.")
+
+
+_PAID_BY: Mapping[str, StrOrPromise] = {
+    ProofSource.QUERY: gettext_lazy("We asked: paid, and the amount fits. The order is paid."),
+    ProofSource.CLIENT: gettext_lazy("The player's device handed in the store's receipt: genuine. The order is paid."),
+    ProofSource.LISTING: gettext_lazy("Found in the provider's own list: paid, and it fits. The order is paid."),
+}
+
+
+def _refund_asked(data: Mapping[str, Any], order: Order) -> str:
+    return _("The buyer asked the store for the money back (%(said)s).") % {"said": data.get("said", "?")}
+
+
+def _dispute(data: Mapping[str, Any], order: Order) -> str:
+    return _("The buyer's bank disputes %(amount)s: %(reason)s, now %(said)s.") % {
+        "amount": _amount(data.get("amount"), data.get("currency", "")),
+        "reason": data.get("reason", "?"),
+        "said": data.get("said", "?"),
+    }
 
 
 def _held(data: Mapping[str, Any], order: Order) -> str:
@@ -175,6 +200,9 @@ _WORDS: Mapping[EventKind, Callable[[Mapping[str, Any], Order], str]] = {
     EventKind.DELIVERED: _delivered,
     EventKind.DELIVERY_PARKED: lambda data, order: _("The system has stopped delivering and asks a person."),
     EventKind.REFUND_NOTICE: _refund_notice,
+    EventKind.REFUND_ASKED: _refund_asked,
+    EventKind.DISPUTE: _dispute,
+    EventKind.CONFIRMED: lambda data, order: _("The store was told that the goods are delivered."),
 }  # fmt: skip
 
 
@@ -256,4 +284,6 @@ def _alive(attempt: Any) -> bool:
 
 
 def _limit(case: Case) -> str:
+    if case.due_at is not None and case.due_at == answer_by(case):
+        return _("Outside deadline, nobody hears us later: %(case)s.") % {"case": case.get_kind_display()}
     return _("A person should have decided by then: %(case)s.") % {"case": case.get_kind_display()}

@@ -25,6 +25,7 @@ TONES: Mapping[Kind, Tone] = {
     Kind.NOT_TOLD: Tone.DECIDE,
     Kind.PARKED: Tone.DECIDE,
     Kind.NO_GOODS: Tone.WORKING,
+    Kind.UNCONFIRMED: Tone.DECIDE,
     Kind.DELIVERED: Tone.DONE,
     Kind.DELIVERED_UNTOLD: Tone.WORKING,
     Kind.TAKEN_BACK: Tone.QUIET,
@@ -36,6 +37,7 @@ TONES: Mapping[Kind, Tone] = {
     Kind.CANCELLED_BY_GAME: Tone.QUIET,
     Kind.CANCELLED_BY_PLAYER: Tone.QUIET,
 }
+_ON_THE_WAY = (Kind.ON_ITS_WAY, Kind.RETRYING, Kind.NO_GOODS)
 # Names of acts of the order's page, the best first; three are shown. "deliver" is the floor above's.
 _GOODS_FIRST = ("deliver", "ask", "hand_over")
 _MONEY_FIRST = ("ask", "deliver", "hand_over")
@@ -84,6 +86,9 @@ def judge(facts: Facts) -> Verdict:
 def tone_of(kind: Kind, facts: Facts) -> Tone:
     """The colour; goods that a person has to push on are red even where the system retries most of the time."""
     if kind is Kind.DELIVERED_UNTOLD and CaseKind.WEBHOOK_PARKED in facts.open_cases:
+        return Tone.DECIDE
+    # The store gives the buyer's money back unless the goods arrive and it is told.
+    if kind in _ON_THE_WAY and CaseKind.UNCONFIRMED in facts.open_cases:
         return Tone.DECIDE
     return TONES[kind]
 

@@ -223,6 +223,69 @@ def _provider_refund(facts: Facts) -> Told:
     )
 
 
+def _purchase_differs(facts: Facts) -> Told:
+    return Told(
+        _("The store sold something else: needs your decision"),
+        prose.together(_arrived(facts, CaseKind.PURCHASE_DIFFERS), _detail(facts, Kind.PURCHASE_DIFFERS)),
+        _("The purchase is safe with us; nothing was delivered for it."),
+        prose.together(
+            _("Find out what the player chose in the store, then deliver that or have the store give it back."),
+            _due(facts, Kind.PURCHASE_DIFFERS),
+        ),
+    )
+
+
+def _test_money(facts: Facts) -> Told:
+    return Told(
+        _("Paid with play money: nothing is delivered"),
+        _("The store says that this purchase was made in its sandbox, where no money moves; the order is a real one."),
+        _("A store's reviewer buys like this:"),
+        prose.together(
+            _("list the player among the store reviewers for these days, and the next receipt delivers."),
+            _("Anybody else gets nothing for it."),
+            _due(facts, Kind.TEST_MONEY),
+        ),
+    )
+
+
+def _review(facts: Facts) -> Told:
+    return Told(
+        _("The provider took the money and is not sure itself: needs your decision"),
+        prose.together(_arrived(facts, CaseKind.REVIEW), _detail(facts, Kind.REVIEW)),
+        _("The money is safe."),
+        prose.together(_("Compare with the provider's bill before anything else."), _due(facts, Kind.REVIEW)),
+    )
+
+
+def _dispute(facts: Facts) -> Told:
+    paid = prose.together(_paid(facts), _goods(facts)) if facts.order.state == OrderState.PAID else ""
+    return Told(
+        _("The buyer's bank disputes the payment: needs your answer"),
+        prose.together(paid, _detail(facts, Kind.DISPUTE)),
+        _("The bank hears evidence until its deadline only:"),
+        prose.together(
+            _("send the delivery record in the provider's back office; the bank's decision closes this by itself."),
+            _due(facts, Kind.DISPUTE),
+        ),
+    )
+
+
+def _refund_asked(facts: Facts) -> Told:
+    paid = prose.together(_paid(facts), _goods(facts)) if facts.order.state == OrderState.PAID else ""
+    return Told(
+        _("The buyer asked the store for the money back"),
+        prose.together(paid, _detail(facts, Kind.REFUND_ASKED)),
+        _("Nothing has moved yet."),
+        prose.together(_("The store decides, and asks us whether it was delivered."), _due(facts, Kind.REFUND_ASKED)),
+    )
+
+
+def _detail(facts: Facts, kind: Kind) -> str:
+    """What was noted when the case was opened: the provider's own words."""
+    case = case_of(facts, kind)
+    return _("Noted: %(detail)s.") % {"detail": case.detail} if case is not None and case.detail else ""
+
+
 def _on_its_way(facts: Facts) -> Told:
     return Told(
         _("Paid, on its way to the player"),
@@ -304,6 +367,23 @@ def _delivered_untold(facts: Facts) -> Told:
         _("The game server would not hear of it and is not told any more; a person must look at its endpoint.")
         if stopped
         else _("The game server goes on being told; the player may not see them until then."),
+    )
+
+
+def _unconfirmed(facts: Facts) -> Told:
+    said = [attempt.provider_said for attempt in facts.attempts if attempt.provider_said]
+    return Told(
+        _("Delivered, and the store has not heard of it: needs a person"),
+        prose.together(
+            _paid(facts),
+            _goods(facts),
+            _("The store last said: %(said)s.") % {"said": said[-1]} if said else "",
+        ),
+        _("A store that is not told gives the money back, usually after three days:"),
+        prose.together(
+            _("check the account's keys and rights; the system goes on telling it, and then this closes by itself."),
+            _due(facts, Kind.UNCONFIRMED),
+        ),
     )
 
 
@@ -446,6 +526,11 @@ WORDS: Mapping[Kind, Callable[[Facts], Told]] = {
     Kind.LATE_PAYMENT: _late_payment,
     Kind.AMOUNT_DIFFERS: _amount_differs,
     Kind.GIVEN_BACK: _given_back,
+    Kind.PURCHASE_DIFFERS: _purchase_differs,
+    Kind.TEST_MONEY: _test_money,
+    Kind.REVIEW: _review,
+    Kind.DISPUTE: _dispute,
+    Kind.REFUND_ASKED: _refund_asked,
     Kind.UNDECIDED: _undecided,
     Kind.PROVIDER_REFUND: _provider_refund,
     Kind.ON_ITS_WAY: _on_its_way,
@@ -453,6 +538,7 @@ WORDS: Mapping[Kind, Callable[[Facts], Told]] = {
     Kind.NOT_TOLD: _not_told,
     Kind.PARKED: _parked,
     Kind.NO_GOODS: _no_goods,
+    Kind.UNCONFIRMED: _unconfirmed,
     Kind.DELIVERED: _delivered,
     Kind.DELIVERED_UNTOLD: _delivered_untold,
     Kind.TAKEN_BACK: _taken_back,

@@ -9,6 +9,7 @@ from orders.asking import report_client_result
 from orders.cancelling import cancel_order
 from orders.checkout import pages
 from orders.checkout.leaving import Code, qr_text, web_address
+from orders.checkout.methods import HOSTED
 from orders.checkout.stages import WAITING_FOR_GOODS, Stage
 from orders.checkout.visit import Visit, read_again
 from orders.fulfilment import fulfilment
@@ -18,14 +19,23 @@ from orders.opening import open_payment
 from orders.problems import Problem
 
 _TRIES_PER_MINUTE = 3
+# Kinds that a page can show, or leave by.
+_LEAVING = (PayKind.QR, PayKind.REDIRECT, PayKind.FORM)
+
+
+class SeeOther(HttpResponseRedirect):
+    """To be fetched by GET, whatever brought the browser here."""
+
+    status_code = 303
 
 
 def act(visit: Visit) -> HttpResponse:
     """Do what a form asks for; a refusal is a page with its reason."""
     posted = visit.request.POST
-    action = _ACTIONS.get(posted.get("action", ""))
+    # A form of ours carries the token itself; to a way back it is tied by its address.
+    action = _ACTIONS.get(posted.get("action", "")) if posted.get("token") else None
     if action is None:
-        return HttpResponseRedirect(visit.address())
+        return _come_back(visit)
     try:
         return action(visit)
     except Problem as problem:
@@ -33,19 +43,30 @@ def act(visit: Visit) -> HttpResponse:
         return pages.show(read_again(visit), refused)
 
 
+def _come_back(visit: Visit) -> HttpResponse:
+    """Some providers bring the browser back by a form of theirs. Nothing in it is believed, and nothing changes."""
+    back = {"back": "1"} if visit.request.GET.get("back") else {}
+    return SeeOther(visit.address(**back))
+
+
 def _pay(visit: Visit) -> HttpResponse:
     """Open a payment and show its QR code, or the way to the provider's page."""
     if visit.stage is not Stage.OPEN:
         return HttpResponseRedirect(visit.address())
     choice = visit.choice(visit.request.POST.get("method", ""))
-    if choice is None or choice.kind not in (PayKind.QR, PayKind.REDIRECT):
+    if choice is None or (choice.kind not in _LEAVING and choice.code not in HOSTED):
         raise Problem(400, "method_not_offered", "This page does not offer that payment method.")
     opened = open_payment(
         order=visit.order, method=choice.code, inputs=choice.inputs, actor=visit.client.actor, now=visit.now
     )
-    if choice.kind is PayKind.QR:
-        return pages.show_code(visit, choice, Code.of(qr_text(opened["params"]), order=visit.order, now=visit.now))
-    return pages.show_leaving(visit, choice, web_address(opened["params"]))
+    params = opened["params"]
+    match opened["kind"]:
+        case PayKind.QR:
+            return pages.show_code(visit, choice, Code.of(qr_text(params), order=visit.order, now=visit.now))
+        case PayKind.FORM:
+            return pages.show_leaving_by_form(visit, choice, action=params["action"], fields=params["fields"])
+        case _:
+            return pages.show_leaving(visit, choice, web_address(params))
 
 
 def _report(visit: Visit) -> HttpResponse:

@@ -64,6 +64,9 @@ _BRANDS: Mapping[str, Brand] = {
 }
 JSAPI = "wechatpay_jsapi"
 
+# Opened with a way back, these lead to the provider's own page instead of wanting its SDK.
+HOSTED = frozenset({"stripe_card"})
+
 _SCAN = _("scan a QR code with your phone")
 _HINTS: Mapping[str, Text] = {
     "wechatpay_native": _SCAN,
@@ -71,15 +74,20 @@ _HINTS: Mapping[str, Text] = {
     "alipay_page": _("log in on Alipay’s page"),
     "wechatpay_h5": _("opens the WeChat app"),
     "alipay_wap": _("opens the Alipay app"),
+    "unionpay_gateway": _("log in on UnionPay’s page"),
+    "stripe_card": _("on Stripe’s page; no card number is typed here"),
 }
 # Per device, the methods that belong there; a provider with none of them falls back to the second list.
 _FITTING: Mapping[Device, tuple[frozenset[str], frozenset[str]]] = {
     Device.DESKTOP: (
-        frozenset({"wechatpay_native", "alipay_qr", "alipay_page"}),
+        frozenset({"wechatpay_native", "alipay_qr", "alipay_page", "unionpay_gateway", "stripe_card"}),
         frozenset({"alipay_wap"}),
     ),
     # A QR code on the very phone can still be saved and opened from the app's album.
-    Device.PHONE: (frozenset({"wechatpay_h5", "alipay_wap"}), frozenset({"wechatpay_native", "alipay_qr"})),
+    Device.PHONE: (
+        frozenset({"wechatpay_h5", "alipay_wap", "unionpay_gateway", "stripe_card"}),
+        frozenset({"wechatpay_native", "alipay_qr"}),
+    ),
     # WeChat shows neither Alipay's pages nor its own h5 page.
     Device.WECHAT: (frozenset({JSAPI}), frozenset()),
 }
@@ -133,6 +141,6 @@ def _inputs(method: Method, known: Mapping[str, str]) -> Mapping[str, str]:
     # A provider freezes an attempt with its first inputs: only what the method uses is sent, so that choosing
     # it again, from another network or device, finds the same attempt.
     used = set(method.needs)
-    if method.kind is PayKind.REDIRECT:
+    if method.kind is PayKind.REDIRECT or method.code in HOSTED:
         used.add("return_url")
     return {name: value for name, value in known.items() if name in used and value}

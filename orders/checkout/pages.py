@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -108,6 +109,23 @@ def show_code(visit: Visit, choice: Choice, code: Code) -> HttpResponse:
 def show_leaving(visit: Visit, choice: Choice, address: str) -> HttpResponse:
     """A page in between, not a redirect: browsers hold a form's redirects to form-action, which is ourselves."""
     return _page(visit, "leaving", choice=choice, address=address)
+
+
+class LeavingByForm(HttpResponse):
+    """A page whose form posts to a provider: the only one that may lead away by a form, and to `origin` only.
+
+    The gateway answers with a page. Browsers would hold a redirect of its to our form-action too.
+    """
+
+    origin = ""
+
+
+def show_leaving_by_form(visit: Visit, choice: Choice, *, action: str, fields: Mapping[str, str]) -> HttpResponse:
+    """A page in between with the provider's form in it; the script presses its button."""
+    response = LeavingByForm(_page(visit, "leaving_by_form", choice=choice, action=action, fields=fields).content)
+    at = urlsplit(action)
+    response.origin = f"{at.scheme}://{at.netloc}"
+    return response
 
 
 def _page(visit: Visit, name: str, *, status: int = 200, **more: object) -> HttpResponse:

@@ -77,10 +77,11 @@ def _answer(request: HttpRequest, order_no: str, view: Callable[[Visit], HttpRes
 
 def _guarded(response: HttpResponse) -> HttpResponse:
     stream = urlsplit(settings.STREAM_BASE_URL)
+    leaves_for = f" {response.origin}" if isinstance(response, pages.LeavingByForm) else ""
     response["Content-Security-Policy"] = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         f"connect-src 'self' {stream.scheme}://{stream.netloc}; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"form-action 'self'{leaves_for}; base-uri 'none'; frame-ancestors 'none'"
     )
     response["Referrer-Policy"] = "no-referrer"  # the token is in the address
     response["Cache-Control"] = "no-store"

@@ -27,6 +27,7 @@ BEFORE_PAYING: Mapping[str, Text] = {
     "method_not_offered": _("This way to pay is not available now. Please choose another one."),
     "too_many_attempts": _("This order was tried too often. Please go back to the game and start a new purchase."),
     "too_many_requests": _("We have asked several times in the last minute. Please wait a little."),
+    "payment_under_way": _("A payment of this order is under way. It can be cancelled when that has come to an end."),
     "cannot_close": _("The payment provider did not answer, so the order stays open for now. Try again in a moment."),
 }
 # Once money has come, only these may be said: every other notice would unsettle somebody who has paid.
@@ -57,6 +58,10 @@ HELD: Mapping[str, Text] = {
     HoldReason.LATE_PAYMENT: _("We received %(received)s after this order had been closed."),
     HoldReason.SECOND_PAYMENT: _("We received %(received)s; another payment for this order had come before."),
     HoldReason.GIVEN_BACK: _("The provider says that %(received)s was paid for this order and given back since."),
+    HoldReason.PURCHASE_DIFFERS: _("The store tells us of a purchase that does not fit this order; it is safe."),
+    HoldReason.TEST_MONEY: _("The store tells us that this was bought in its test environment."),
+    HoldReason.REVIEW: _("We received %(received)s; the provider is still checking it."),
+    HoldReason.UNMATCHED: _("The store tells us of a purchase for %(received)s; we are finding out which order it is."),
     HoldReason.UNKNOWN_ORDER: _("We received %(received)s and are finding out what it is for."),
 }
 

@@ -84,6 +84,8 @@ GRID = (
         "orders.add_productprice", "orders.change_productprice", "orders.delete_productprice",
         "fulfillment.add_productgrant", "fulfillment.change_productgrant", "fulfillment.delete_productgrant",
         "fulfillment.add_item", "fulfillment.change_item",
+        # Goods for play money, for a few days: listed by who sets what things cost.
+        "orders.edit_reviewer", "orders.add_reviewer", "orders.change_reviewer",
         second_person=True,
     ),
     _row(
@@ -113,7 +115,7 @@ def _view(*models: str) -> tuple[str, ...]:
 # What one has to see to answer a player: an order from beginning to end, the player, what the game was told.
 _CASE_WORK = _view(
     "orders.order", "orders.orderevent", "orders.paymentattempt", "orders.payment", "orders.case", "orders.note",
-    "orders.product", "orders.productprice", "orders.game",
+    "orders.product", "orders.productprice", "orders.game", "orders.reviewer",
     "fulfillment.player", "fulfillment.item", "fulfillment.productgrant", "fulfillment.delivery",
     "fulfillment.deliveryline", "fulfillment.ledgerentry", "fulfillment.balance", "fulfillment.gameevent",
     "fulfillment.webhookmessage", "fulfillment.webhookattempt",

@@ -28,6 +28,7 @@ from orders.models import (
     Order,
     PaymentAttempt,
     ProofSource,
+    Reviewer,
 )
 from orders.ordering import OrderRequest
 from orders.settling import Proof, settle_payment
@@ -129,6 +130,7 @@ def busy_shop(shop, api_key) -> Shop:
     endpoint.set_secrets([WEBHOOK_SECRET])
     endpoint.save()
     DeliveryPolicy.objects.create(game=shop.game, mode="ledger")
+    Reviewer.objects.create(game=shop.game, uid="reviewer", until=timezone.now(), note="App Review of March")
     shop.bought = shop.purchase()
     second = shop.order("player2")
     shop.attempt(second)

@@ -135,6 +135,10 @@ class TestOpeningInTheBrowser:
         opened = adapter.open_payment(opening(expires_at=datetime(2030, 1, 1, 12, tzinfo=elsewhere)))
         assert opened.params["fields"]["payTimeout"] == "20300102010000"
 
+    def test_signs_values_as_unionpay_will_strip_them(self, adapter):
+        padded = adapter.open_payment(opening(inputs={"return_url": f" {BACK} "}))
+        assert request_fields(dict(padded.params["fields"]))["frontUrl"] == BACK
+
     def test_needs_a_name_for_nothing(self, adapter):
         assert "riskRateInfo" not in adapter.open_payment(opening(subject="{&}")).params["fields"]
 

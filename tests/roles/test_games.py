@@ -20,7 +20,7 @@ from fulfillment.models import (
     WebhookMessage,
 )
 from orders.authentication import new_api_key
-from orders.models import ApiKey, Case, Game, Order, OrderEvent, Payment, PaymentAttempt, Product
+from orders.models import ApiKey, Case, Game, Order, OrderEvent, Payment, PaymentAttempt, Product, Reviewer
 from orders.staff import games_of
 from tests.console.conftest import Shop, list_of, page_of
 
@@ -29,7 +29,7 @@ OF_GAME = {
     Order: "game", OrderEvent: "order__game", PaymentAttempt: "order__game", Payment: "order__game", Case: "game",
     Product: "game", Game: "pk", ApiKey: "game", Item: "game", Player: "game", Delivery: "player__game",
     LedgerEntry: "item__game", Balance: "player__game", GameEvent: "game", WebhookEndpoint: "game",
-    WebhookMessage: "event__game", WebhookAttempt: "message__event__game",
+    WebhookMessage: "event__game", WebhookAttempt: "message__event__game", Reviewer: "game",
 }  # fmt: skip
 # Of the whole house: everybody with the permission sees them.
 OF_ALL = {Channel, MerchantAccount, RefusedTally}

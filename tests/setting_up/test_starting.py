@@ -49,7 +49,9 @@ class TestTheEnvironment:
         [
             ("PAYMENTS_VAULT_KEYS", "k1:canary"),
             ("PAYMENTS_VAULT_KEYS", "canary"),
-            ("PAYMENTS_VAULT_KEYS", GOOD["PAYMENTS_VAULT_KEYS"] + "," + GOOD["PAYMENTS_VAULT_KEYS"]),
+            pytest.param(
+                "PAYMENTS_VAULT_KEYS", GOOD["PAYMENTS_VAULT_KEYS"] + "," + GOOD["PAYMENTS_VAULT_KEYS"], id="twice k1"
+            ),
             ("PORT", "canary"),
             ("DEBUG", "canary"),
             ("QUERY_LADDER_S", "1,canary"),

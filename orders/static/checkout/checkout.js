@@ -94,6 +94,9 @@
       } else if (opened.kind === "redirect") {
         location.assign(opened.params.h5_url || opened.params.url);
         await pause(10000); // the button stays busy while the browser leaves
+      } else if (opened.kind === "form") {
+        form.submit(); // this page may post to us only; the next one may post to the provider
+        await pause(10000);
       } else {
         await bridge(opened.params);
       }
@@ -237,6 +240,10 @@
     for (const words of document.querySelectorAll("[data-by-hand]")) words.hidden = true;
     for (const words of document.querySelectorAll("[data-by-itself]")) words.hidden = false;
     countDown();
+    // Coming here backwards through the history is a way out, not a way to the provider again.
+    const [how] = performance.getEntriesByType("navigation");
+    const leave = document.querySelector("form[data-leave]");
+    if (leave && !(how && how.type === "back_forward")) leave.submit();
     if (!("live" in facts())) return hush();
     if (!stream) listen();
     if ("report" in facts()) {

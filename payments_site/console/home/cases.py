@@ -62,11 +62,18 @@ DUTIES: Mapping[CaseKind, Duty] = dict(
         _duty(CaseKind.AMOUNT_DIFFERS, gettext_lazy("Amount differs"), _FINANCE, gettext_lazy("Check the bill")),
         _duty(CaseKind.UNKNOWN_ORDER, gettext_lazy("Unknown payments"), _FINANCE, gettext_lazy("Trace it")),
         _duty(CaseKind.GIVEN_BACK, gettext_lazy("Given back early"), _FINANCE, gettext_lazy("Look into it")),
+        _duty(CaseKind.DISPUTE, gettext_lazy("Disputed by banks"), _FINANCE, gettext_lazy("Send evidence")),
+        _duty(CaseKind.REFUND_ASKED, gettext_lazy("Store asks us"), _SUPPORT, gettext_lazy("Look into it")),
+        _duty(CaseKind.UNMATCHED, gettext_lazy("Store, no order"), _SUPPORT, gettext_lazy("Assign it")),
+        _duty(CaseKind.PURCHASE_DIFFERS, gettext_lazy("Store sold another"), _SUPPORT, gettext_lazy("Decide each")),
+        _duty(CaseKind.REVIEW, gettext_lazy("Provider not sure"), _FINANCE, gettext_lazy("Check the bill")),
+        _duty(CaseKind.TEST_MONEY, gettext_lazy("Play money"), _OPERATIONS, gettext_lazy("Is it a reviewer?")),
         _duty(CaseKind.DELIVERY_PARKED, gettext_lazy("Parked deliveries"), _OPERATIONS, gettext_lazy("Deliver again")),
         _duty(CaseKind.HANDED_OVER, gettext_lazy("Handed over"), _SUPPORT, gettext_lazy("Reply to it")),
         _duty(CaseKind.UNDECIDED, gettext_lazy("Provider undecided"), _FINANCE, gettext_lazy("Ask the provider")),
         _duty(CaseKind.PROVIDER_REFUND, gettext_lazy("Provider refunds"), _FINANCE, gettext_lazy("Check it")),
         _duty(CaseKind.WEBHOOK_PARKED, gettext_lazy("Game not told"), _OPERATIONS, gettext_lazy("Tell it again")),
+        _duty(CaseKind.UNCONFIRMED, gettext_lazy("Stores not told"), _ENGINEER, gettext_lazy("Check the account")),
         _duty(
             CaseKind.UNREADABLE_NOTIFICATION, gettext_lazy("Unreadable messages"), _ENGINEER, gettext_lazy("Open it")
         ),
@@ -143,7 +150,7 @@ def queue(
             idle.append(str(duty.name))
     money: dict[str, int] = {}
     for row in rows:
-        if row["amount"]:
+        if _is_real_money(row):
             money[row["currency"]] = money.get(row["currency"], 0) + row["amount"]
     return Queue(
         people=people,
@@ -169,8 +176,12 @@ def _case_rows(scope: Scope) -> list[Any]:
     return list(
         open_cases(scope)
         .values("kind", "currency")
-        .annotate(count=Count("pk"), amount=Sum("amount_minor"), oldest=Min("opened_at"))
+        .annotate(count=Count("pk"), amount=Sum("amount_minor"), oldest=Min("opened_at"), due=Min("due_at"))
     )
+
+
+def _is_real_money(row: Any) -> bool:
+    return bool(row["amount"]) and row["kind"] != CaseKind.TEST_MONEY
 
 
 def _cases(rows: list[Any], now: datetime) -> tuple[list[Waiting], list[str]]:
@@ -180,27 +191,39 @@ def _cases(rows: list[Any], now: datetime) -> tuple[list[Waiting], list[str]]:
         if not of_kind:
             idle.append(str(duty.name))
             continue
-        sums = " + ".join(money_in_prose(row["amount"], row["currency"]) for row in of_kind if row["amount"])
+        sums = " + ".join(money_in_prose(row["amount"], row["currency"]) for row in of_kind if _is_real_money(row))
         count, oldest = sum(row["count"] for row in of_kind), min(row["oldest"] for row in of_kind)
         address = address_of("orders_case_changelist", f"status={kind.value}")
-        shown.append(_waiting(duty, count, sums, oldest, address, now))
+        due = min((row["due"] for row in of_kind if row["due"]), default=None)
+        shown.append(_waiting(duty, count, sums, oldest, address, now, due=due))
     return shown, idle
 
 
-def _waiting(duty: Duty, count: int, sums: str, oldest: datetime | None, address: str, now: datetime) -> Waiting:
+def _waiting(
+    duty: Duty, count: int, sums: str, oldest: datetime | None, address: str, now: datetime, due: datetime | None = None
+) -> Waiting:
+    """`due`: the next deadline of somebody outside, a store or a bank."""
     limit = timedelta(hours=duty.hours)
+    ours = oldest + limit if oldest else None
+    by = min((moment for moment in (ours, due) if moment), default=None)
     return Waiting(
         name=str(duty.name),
         count=count,
         count_words=f"{count:,}",
         money=sums,
         oldest=age(now - oldest) if oldest else "",
-        limit=limit_words(limit),
-        late=oldest is not None and now - oldest > limit,
+        limit=_deadline(due, now) if due is not None and due == by else limit_words(limit),
+        late=by is not None and by < now,
         owner=str(duty.owner),
         verb=str(duty.verb),
         address=address,
     )
+
+
+def _deadline(due: datetime, now: datetime) -> str:
+    if due <= now:
+        return _("outside deadline over")
+    return _("due in %(age)s") % {"age": age(due - now)}
 
 
 def _proposals(user: Any) -> tuple[int, datetime | None]:
