@@ -11,7 +11,7 @@ run: $(VENV)/.run .env  ## start everything; Ctrl-C stops everything
 	@exec $(BIN)/python manage.py run
 
 test: $(VENV)/.dev  ## the whole test suite on a real PostgreSQL
-	DEBUG=1 $(BIN)/python -m pytest
+	DEBUG=1 $(BIN)/python -m pytest $(if $(DATABASE_URL),,-n 2 --dist loadfile)
 
 check: $(VENV)/.dev  ## what CI runs: format, lint, types, floors, migrations, then the tests
 	$(BIN)/ruff format --check .

@@ -56,6 +56,7 @@ def other_shop(busy_shop):
     endpoint.set_secrets(["whsec_" + "QQ=="])
     endpoint.save()
     DeliveryPolicy.objects.create(game=game, mode="ledger")
+    Reviewer.objects.create(game=game, uid="reviewer", until=timezone.now(), note="App Review of April")
     new_api_key(game=game, environment="sandbox")
     shop.bought = shop.purchase(uid="stranger", transaction_id="4200000000000000000000000009")
     short = shop.order("stranger2")
