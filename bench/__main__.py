@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from bench.report import Line
     from bench.trials import Sample, Trials
 
-TRIALS = ("T1", "T2", "T3", "T4", "telling", "T6", "T7", "T8", "T9")
+TRIALS = ("T1", "T2", "T3", "T4", "telling", "T6", "T7", "T8", "T9", "T11")
 OFFICE = ("T6", "T7", "T8")
+ALONE = ("T9", "T11")  # without the running system
 _STARTED = time.monotonic()
 
 
@@ -56,10 +57,12 @@ def main() -> int:
     try:
         lines: list[Line] = []
         memory: dict[str, float] = {}
-        if chosen.soak or set(chosen.only) - {"T9"}:
+        if chosen.soak or set(chosen.only) - set(ALONE):
             lines, memory = _measure_stack(home / "stack", chosen)
         if "T9" in chosen.only:
             lines += _measure_starts(home)
+        if "T11" in chosen.only:
+            lines += _measure_verifying()
     except KeyboardInterrupt:
         say("stopped")
         return 130
@@ -165,6 +168,12 @@ def _measure_starts(home: Path) -> "list[Line]":
         Line("", "`run` to ready, second start", f"{run.warm:.1f} s", "", "", "", "≤ 6 s", run.warm <= 6),
         Line("", "`run` to ready, first start", f"{run.cold:.1f} s", "", "", "", "", None),
     ]
+
+
+def _measure_verifying() -> "list[Line]":
+    from bench.verifying import verifying
+
+    return verifying(say)
 
 
 def _soak(stack: Stack, trials: "Trials", purchases: int) -> "list[Line]":

@@ -3,9 +3,10 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.trials import Sample
+if TYPE_CHECKING:  # which need Django, and not every trial does
+    from bench.trials import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Line:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def lines_of(target: Target, samples: Sequence[Sample]) -> list[Line]:
+def lines_of(target: Target, samples: "Sequence[Sample]") -> list[Line]:
     """The lines of one trial: the first beside the floor that counts, then its other floors."""
     rate = statistics.median(sample.rate for sample in samples)
     p50, p99 = (statistics.median(getattr(sample, name) for sample in samples) for name in ("p50_ms", "p99_ms"))

@@ -11,8 +11,8 @@ _WHERE: Mapping[str, Callable[[], str]] = {
     "wechatpay": lambda: _("WeChat: Me → Services → Wallet → Bills → the payment; its transaction id has 28 digits."),
     "alipay": lambda: _("Alipay: Me → Bills → the payment; its order number has 28 digits."),
     "apple": lambda: _(
-        "The mail “Your receipt from Apple”: the order id, M and ten characters. Without the mail: Settings → the name →"
-        " Media & Purchases → Purchase History."
+        "The mail “Your receipt from Apple”: the order id, M and ten characters. Without the mail: Settings → the name"
+        " → Media & Purchases → Purchase History."
     ),
     "google": lambda: _(
         "The mail from Google Play: the order number, GPA and 17 digits. Without the mail: Google Play → the picture →"

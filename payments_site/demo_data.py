@@ -1,13 +1,15 @@
 """The demo game: products, channels and accounts that point at the simulator. Never in production.
 
 What a newcomer is shown (console password, API key) is made at random once and kept in the data directory, because
-the database keeps only digests.
+the database keeps only digests. An older demo gets at the next start what has been added since; what people decided
+about its channels stays.
 """
 
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from channels_app.accounts import enable_method, save_account
-from channels_app.models import Channel, Environment, MerchantAccount
-from channels_app.providers import ADAPTERS
+from channels_app.models import AccountState, Channel, ChannelMethod, Environment, MerchantAccount
+from channels_app.providers import PROVIDER_OF_METHOD
 from channels_app.simulator.store import Store
 from fulfillment.catalogue import load_catalogue
 from fulfillment.games import create_game
@@ -28,9 +30,31 @@ from orders.ordering import OrderRequest, create_order
 from orders.views import created_document
 
 GAME = "demo"
-CHANNELS: Mapping[str, str] = {"official": "官网", "huawei": "华为", "taptap": "TapTap"}
-ACCOUNTS: Mapping[str, str] = {"wechatpay": "demo-wechatpay", "alipay": "demo-alipay"}
 _CATALOGUE = Path(__file__).with_name("demo_catalogue.json")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoChannel:
+    """Where the demo game is sold, and what is paid with there."""
+
+    name: str
+    methods: tuple[str, ...]
+
+
+CHANNELS: Mapping[str, DemoChannel] = {
+    "official": DemoChannel(
+        "官网",
+        (
+            "wechatpay_app", "wechatpay_jsapi", "wechatpay_h5", "wechatpay_native",
+            "alipay_app", "alipay_wap", "alipay_page", "alipay_qr",
+            "unionpay_gateway", "unionpay_app",
+        ),
+    ),
+    "appstore": DemoChannel("App Store", ("apple_iap",)),
+    "huawei": DemoChannel("华为应用市场", ("huawei_iap",)),
+    "xiaomi": DemoChannel("小米游戏中心", ("xiaomi_pay",)),
+    "taptap": DemoChannel("TapTap", ("taptap_pay",)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,56 +67,93 @@ class DemoAccess:
     product: str
     channel: str
     checkout_url: str = ""
+    edition: str = ""  # of the world below, as it was loaded
 
 
 def ensure_demo() -> DemoAccess | None:
-    """Load the demo game into an empty database; afterwards only point its accounts at today's simulator.
+    """Load the demo game into an empty database; into an older demo, what has been added since.
 
-    Returns None when the database holds games but no demo of this data directory. Raises ImproperlyConfigured in
-    production.
+    Its accounts are pointed at today's simulator. Returns None when the database holds games but no demo of this
+    data directory. Raises ImproperlyConfigured in production.
     """
     if not settings.SIMULATOR_ENABLED:
         raise ImproperlyConfigured("demo data is not loaded in production")
-    kept = settings.PAYMENTS_DATA_DIR / "demo.json"
+    access = read_access()
     if not Game.objects.exists():
         access = _load()
-        kept.touch(mode=0o600)
-        kept.write_text(json.dumps(asdict(access)))
-    elif kept.exists() and Game.objects.filter(code=GAME).exists():
-        access = DemoAccess(**json.loads(kept.read_text()))
-        for provider in ACCOUNTS:
-            _account(provider)
-    else:
+    elif access is None or not Game.objects.filter(code=GAME).exists():
         return None
-    return DemoAccess(**{**asdict(access), "checkout_url": _ready_checkout()})
+    elif access.edition != _edition():
+        _load_world(Game.objects.get(code=GAME))
+    for provider in dict.fromkeys(PROVIDER_OF_METHOD[method] for each in CHANNELS.values() for method in each.methods):
+        _account(provider)
+    access = replace(access, edition=_edition())
+    _keep(access)
+    return replace(access, checkout_url=_ready_checkout())
 
 
 def read_access() -> DemoAccess | None:
     """What `ensure_demo` made, if it did."""
-    kept = settings.PAYMENTS_DATA_DIR / "demo.json"
+    kept = _kept()
     return DemoAccess(**json.loads(kept.read_text())) if kept.exists() else None
+
+
+def account_code(provider: str) -> str:
+    """What the demo's account at a provider is called."""
+    return f"{GAME}-{provider}"
+
+
+def _kept() -> Path:
+    return Path(settings.PAYMENTS_DATA_DIR / "demo.json")
+
+
+def _keep(access: DemoAccess) -> None:
+    kept = _kept()
+    kept.touch(mode=0o600)
+    kept.write_text(json.dumps(asdict(access)))
+
+
+def _edition() -> str:
+    """Changes with the world: with a product, a channel, a way to pay."""
+    channels = json.dumps({code: asdict(channel) for code, channel in CHANNELS.items()})
+    return hashlib.sha256(_CATALOGUE.read_bytes() + channels.encode()).hexdigest()[:16]
 
 
 @transaction.atomic
 def _load() -> DemoAccess:
     made = create_game(code=GAME, name="听雪 (demo)")
-    accounts = [_account(provider) for provider in ACCOUNTS]
-    for code, name in CHANNELS.items():
-        channel, _ = Channel.objects.get_or_create(code=code, defaults={"name": name})
-        for account in accounts:
-            for method in ADAPTERS[account.provider].methods:
-                enable_method(channel=channel, method=method, account=account)
-    load_catalogue(game=made.game, document=json.loads(_CATALOGUE.read_text(encoding="utf-8")))
+    _load_world(made.game)
     password = secrets.token_urlsafe(12)
     get_user_model().objects.create_superuser("admin", password=password)
     return DemoAccess("admin", password, made.api_key, "gems_60", next(iter(CHANNELS)))
 
 
+@transaction.atomic
+def _load_world(game: Game) -> None:
+    """Channels, the ways to pay on them, and the catalogue; repeated, what is there already stays."""
+    for code, about in CHANNELS.items():
+        channel, _ = Channel.objects.get_or_create(code=code, defaults={"name": about.name})
+        for method in about.methods:
+            _offer(channel, method)
+    load_catalogue(game=game, document=json.loads(_CATALOGUE.read_text(encoding="utf-8")))
+
+
+def _offer(channel: Channel, method: str) -> None:
+    """A way to pay, unless somebody has decided about it."""
+    account = _account(PROVIDER_OF_METHOD[method])
+    offered = ChannelMethod.objects.filter(channel=channel, environment=account.environment, method=method)
+    if account.state == AccountState.ACTIVE and not offered.exists():
+        enable_method(channel=channel, method=method, account=account)
+
+
 def _account(provider: str) -> MerchantAccount:
-    """The demo account of a provider, with the simulator's keys and its address of today."""
-    code = ACCOUNTS[provider]
+    """The demo account of a provider, with the simulator's keys, its address of today and ours."""
+    code = account_code(provider)
     credentials: dict[str, Any] = Store(settings.PAYMENTS_DATA_DIR / "simulator").merchant(
-        provider, code, base_url=f"http://127.0.0.1:{settings.SIMULATOR_PORT}"
+        provider,
+        code,
+        base_url=f"http://127.0.0.1:{settings.SIMULATOR_PORT}",
+        notify_url=f"{settings.PUBLIC_BASE_URL}/notify/{provider}/{code}",
     )
     known = MerchantAccount.objects.filter(code=code).first()
     if known is not None and known.credentials() == credentials:

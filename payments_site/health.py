@@ -32,7 +32,10 @@ _FIGURES = (
     (
         "payments_undelivered_amount_minor", "their money, in minor units", ("environment", "currency"),
         "SELECT o.environment, o.currency, sum(o.amount_minor) FROM fulfillment_delivery d"
-        " JOIN orders_order o ON o.id = d.order_id WHERE d.state IN ('pending', 'parked') GROUP BY 1, 2",
+        " JOIN orders_order o ON o.id = d.order_id WHERE d.state IN ('pending', 'parked')"
+        # What a reviewer paid with play money is no money.
+        " AND NOT EXISTS (SELECT FROM orders_payment p"
+        " WHERE p.order_id = o.id AND p.applied AND p.environment <> o.environment) GROUP BY 1, 2",
     ),
     (
         "payments_undelivered_oldest_seconds", "age of the oldest paid, undelivered order", (),
@@ -67,6 +70,33 @@ _FIGURES = (
     (
         "payments_attempts_to_ask", "silent payments whose turn to be asked about has come", (),
         "SELECT count(*) FROM orders_paymentattempt WHERE next_query_at <= now()",
+    ),
+    (
+        "payments_hints_waiting", "provider messages that only say whom to ask, not answered yet", ("account",),
+        "SELECT a.code, count(*) FROM channels_app_notification n"
+        " JOIN channels_app_merchantaccount a ON a.id = n.account_id WHERE n.ask_at IS NOT NULL GROUP BY 1",
+    ),
+    (
+        "payments_hints_oldest_seconds", "age of the oldest of them", (),
+        "SELECT coalesce(extract(epoch FROM now() - min(received_at)), 0) FROM channels_app_notification"
+        " WHERE ask_at IS NOT NULL",
+    ),
+    (
+        "payments_unconfirmed_purchases", "paid purchases whose store is still to be told", ("account",),
+        "SELECT a.code, count(*) FROM orders_paymentattempt t"
+        " JOIN channels_app_merchantaccount a ON a.id = t.account_id"
+        " WHERE t.next_query_at IS NOT NULL AND t.state = 'paid' AND t.confirmed_at IS NULL GROUP BY 1",
+    ),
+    (
+        "payments_unconfirmed_oldest_seconds", "time since the oldest of them was paid", (),
+        "SELECT coalesce(extract(epoch FROM now() - min(o.settled_at)), 0) FROM orders_paymentattempt t"
+        " JOIN orders_order o ON o.id = t.order_id"
+        " WHERE t.next_query_at IS NOT NULL AND t.state = 'paid' AND t.confirmed_at IS NULL",
+    ),
+    (
+        "payments_list_read_seconds_ago", "time since a provider's own list was read", ("account",),
+        "SELECT code, extract(epoch FROM now() - listed_until) FROM channels_app_merchantaccount"
+        " WHERE listed_until IS NOT NULL AND state <> 'closed'",
     ),
 )  # fmt: skip
 

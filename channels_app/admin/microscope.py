@@ -58,12 +58,45 @@ _STEPS: Mapping[str, Callable[[], tuple[str, str]]] = {
         _("The provider signed it, but a field is not as documented."),
         _("The provider has changed something: engineers must look."),
     ),
+    "certificates": lambda: (
+        _("The certificates that came along do not lead to a root that we trust, or are not for this."),
+        _("Not the provider's; or it has a new root: compare with its own site before you put anything into the account."),
+    ),
+    "keys": lambda: (
+        _("It names a key of the provider that was not fetched yet."),
+        _("It is fetched and the message read again by itself. If this stays: can this host reach the provider?"),
+    ),
+    "subscription": lambda: (
+        _("It comes from another subscription than the one of this account."),
+        _("Compare the subscription's name in the account with the one in the provider's console."),
+    ),
+    "asking": lambda: (
+        _("It only said whom to ask, and the provider gave no answer for a day."),
+        _("Check the account; then process this message: the provider is asked again."),
+    ),
 }  # fmt: skip
+# Steps that mean the same to a person, by the names that providers' adapters have for them.
+_SAME_AS = {
+    "header": "headers",
+    "sign_method": "headers",
+    "version": "headers",
+    "certificate": "certificates",
+    "certificate_chain": "certificates",
+    "certificate_dates": "certificates",
+    "certificate_name": "certificates",
+    "amount": "shape",
+    "application": "shape",
+    "event": "shape",
+    "product": "shape",
+    "thin_event": "shape",
+}
+_INSIDE = "transaction_"  # of a signed transaction inside a signed message
 
 
 def step_in_words(step: str) -> tuple[str, str]:
     """What a failed step means, and what to do."""
-    words = _STEPS.get(step)
+    name = step.removeprefix(_INSIDE)
+    words = _STEPS.get(_SAME_AS.get(name, name))
     return words() if words else (step, _("Engineers must look."))
 
 
@@ -73,6 +106,8 @@ def reading_in_words(reading: Reading) -> object:
         said = {
             "payment": _("genuine: a payment"),
             "refund": _("genuine: a refund"),
+            "dispute": _("genuine: a bank disputes a payment"),
+            "hint": _("genuine: a hint, the provider is asked about it"),
             "foreign": _("genuine, but for another merchant or application"),
             "nothing": _("genuine: nothing to do"),
         }[reading.says]

@@ -30,6 +30,7 @@ _SIGN_IN_BODY = re.compile(r"(?<![^&?])(sign=[^&]{0,8})[^&]*")
 _SHOWN_OF_SECRET = 8
 VERDICT_TONES = {
     Verdict.RECEIVED: "working",
+    Verdict.ASKING: "working",
     Verdict.APPLIED: "done",
     Verdict.DUPLICATE: "done",
     Verdict.NO_OP: "done",
@@ -105,6 +106,14 @@ def shown_body(body: bytes) -> str:
         return _SIGN_IN_BODY.sub(r"\1…", text)
 
 
+def _of_hint(notification: Notification) -> list[tuple[object, object]]:
+    """A message that only says whom to ask: how often the provider was asked, and when it is next."""
+    if not (notification.asked or notification.ask_at):
+        return []
+    asked_next = clock(notification.ask_at) if notification.ask_at else _("not any more")
+    return [(_("Times asked"), str(notification.asked)), (_("Asked next"), asked_next)]
+
+
 def _noted(notification: Notification) -> list[tuple[object, object]]:
     """Label and value of what was written down when the message arrived and was judged."""
     return [
@@ -113,6 +122,7 @@ def _noted(notification: Notification) -> list[tuple[object, object]]:
         (_("From address"), notification.remote_addr),
         (_("Verdict"), verdict_mark(notification)),
         (_("Judged"), clock(notification.judged_at) if notification.judged_at else _("not yet")),
+        *_of_hint(notification),
         (_("Failed step"), notification.failed_step or "–"),
         (_("Noted"), notification.detail or "–"),
         (_("Attempt number"), number(notification.attempt_no) or "–"),

@@ -10,6 +10,7 @@ from channels_app.console.words import clock, copyable, mark, money
 from channels_app.models import Environment
 
 _TAIL = 6
+_LONG = 40
 
 
 def when(at: datetime | None) -> SafeString:
@@ -25,6 +26,11 @@ def when(at: datetime | None) -> SafeString:
 def tail(text: str) -> SafeString:
     """The end of a long number; the copy button has all of it."""
     return copyable(text, text if len(text) <= _TAIL + 2 else f"…{text[-_TAIL:]}")
+
+
+def shortened(text: str) -> SafeString:
+    """Beginning and end of a very long number (a purchase token); the copy button has all of it."""
+    return copyable(text, text if len(text) <= _LONG else f"{text[: _LONG // 2]}…{text[-_TAIL:]}")
 
 
 def yuan(amount_minor: int | None, currency: str) -> str:

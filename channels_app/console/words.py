@@ -19,11 +19,16 @@ from channels_app.money import WITHOUT_DECIMALS
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise  # what gettext_lazy returns, by the name of its type only
 
+# ISO 4217: "no currency". A store did not say what was charged.
+UNTOLD = "XXX"
+
 
 def money(amount_minor: int | None, currency: str) -> str:
     """600, "CNY" → "6.00 CNY", with thousands separators."""
     if amount_minor is None:
         return ""
+    if currency == UNTOLD:
+        return _("untold amount")
     if currency in WITHOUT_DECIMALS:
         return f"{amount_minor:,} {currency}"
     sign = "−" if amount_minor < 0 else ""

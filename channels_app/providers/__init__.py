@@ -9,11 +9,25 @@ from typing import Any
 from channels_app.providers.alipay import AlipayAdapter
 from channels_app.providers.apple import AppleAdapter
 from channels_app.providers.base import Method, ProviderAdapter
+from channels_app.providers.google import GoogleAdapter
+from channels_app.providers.huawei import HuaweiAdapter
+from channels_app.providers.taptap import TapTapAdapter
 from channels_app.providers.unionpay import UnionPayAdapter
 from channels_app.providers.wechatpay import WechatPayAdapter
+from channels_app.providers.xiaomi import XiaomiAdapter
 
 ADAPTERS: Mapping[str, type[ProviderAdapter]] = {
-    adapter.code: adapter for adapter in (WechatPayAdapter, AlipayAdapter, AppleAdapter, UnionPayAdapter)
+    adapter.code: adapter
+    for adapter in (
+        WechatPayAdapter,
+        AlipayAdapter,
+        AppleAdapter,
+        GoogleAdapter,
+        UnionPayAdapter,
+        HuaweiAdapter,
+        XiaomiAdapter,
+        TapTapAdapter,
+    )
 }
 METHODS: Mapping[str, Method] = {
     code: method for adapter in ADAPTERS.values() for code, method in adapter.methods.items()

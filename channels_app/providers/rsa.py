@@ -1,4 +1,4 @@
-"""RSA as the Chinese providers use it: keys as their tools write them, PKCS#1 v1.5, SHA-256, strict base64."""
+"""RSA as the Chinese providers use it: keys as their tools write them, PKCS#1 v1.5 or PSS, SHA-256, strict base64."""
 
 import base64
 import binascii
@@ -11,6 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from channels_app.providers.base import CredentialsInvalid
 
+Scheme = padding.PKCS1v15 | padding.PSS
+PKCS1: Scheme = padding.PKCS1v15()
+# Of any salt: how long it is says nothing about who has signed.
+PSS: Scheme = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.AUTO)
 _SHORTEST_KEY_BITS = 2048
 
 
@@ -43,7 +47,7 @@ def sign(key: RSAPrivateKey, text: bytes) -> str:
     return base64.b64encode(key.sign(text, padding.PKCS1v15(), hashes.SHA256())).decode()
 
 
-def verifies(key: RSAPublicKey, text: bytes, signature: str) -> bool:
+def verifies(key: RSAPublicKey, text: bytes, signature: str, *, scheme: Scheme = PKCS1) -> bool:
     """Whether `signature` (canonical base64, nothing else) is the key's signature of `text`."""
     try:
         raw = base64.b64decode(signature.encode("ascii"), validate=True)
@@ -53,7 +57,7 @@ def verifies(key: RSAPublicKey, text: bytes, signature: str) -> bool:
     if base64.b64encode(raw).decode() != signature:
         return False
     try:
-        key.verify(raw, text, padding.PKCS1v15(), hashes.SHA256())
+        key.verify(raw, text, scheme, hashes.SHA256())
     except InvalidSignature:
         return False
     return True

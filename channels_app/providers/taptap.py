@@ -25,7 +25,6 @@ from channels_app.providers.base import (
     Ack,
     AttemptRef,
     Claims,
-    CredentialsInvalid,
     Foreign,
     Message,
     Method,
@@ -34,8 +33,8 @@ from channels_app.providers.base import (
     NotificationUnreadable,
     OpenedPayment,
     OpenRequest,
-    PaymentProof,
     PayKind,
+    PaymentProof,
     ProbeAnswer,
     ProviderRejected,
     ProviderUnavailable,
@@ -47,8 +46,7 @@ from channels_app.providers.base import (
     Standing,
     StoreGoods,
 )
-from channels_app.providers.credentials import matching, text_of
-from channels_app.providers.fields import CredentialField, FieldKind
+from channels_app.providers.fields import CredentialField
 from channels_app.providers.joint import JointAdapter
 from channels_app.providers.joint_wire import (
     NUMBER,
@@ -56,30 +54,28 @@ from channels_app.providers.joint_wire import (
     SAID,
     UNIX_TIME,
     Unexpected,
-    base_url_of,
     exactly,
     is_one_of,
     json_object,
     no_answer,
     object_in,
     our_number,
-    secrets_of,
     text_in,
     whole_in,
 )
+from channels_app.providers.taptap_keys import FIELDS, read_keys
 from channels_app.providers.texts import printable
 from channels_app.providers.transport import HttpAnswer, Transport
 
 logger = logging.getLogger(__name__)
 
-_HOSTS = {"china": "https://cloud-payment.tapapis.cn", "global": "https://cloud-payment.tapapis.com"}
 _CLOCK_TOLERANCE_S = 300
 _NONCE = re.compile(r"[!-~]{6,60}")
 _TOKEN = re.compile(r"[!-~]{1,900}")
 _OPEN_ID = re.compile(r"[!-~]{1,128}")
 _MILLION = 1_000_000
 
-_NO_SUCH, _FAILED_THERE, _NOT_CONFIRMED = 100004, 100000, 100018
+_NOT_ACCEPTED, _NO_SUCH, _NOT_CONFIRMED = -1, 100004, 100018
 _CONFIRMED = "charge.confirmed"
 _GIVEN_BACK = "refund.succeeded"
 _STANDINGS: Mapping[str, Standing] = {
@@ -119,43 +115,12 @@ class TapTapAdapter(JointAdapter):
             confirms=True,
         )
     }
-    fields: ClassVar[tuple[CredentialField, ...]] = (
-        CredentialField(
-            name="client_id",
-            label=_("Client ID"),
-            help=_("TapTap developer centre, your game, game services, application configuration."),
-        ),
-        CredentialField(
-            name="server_secrets",
-            label=_("Server secret"),
-            help=_(
-                "TapPayment, products and orders, API keys. While it is being changed, the new and the old one, "
-                "each on a line: the first signs our calls, all are believed."
-            ),
-            kind=FieldKind.SECRETS,
-        ),
-        CredentialField(
-            name="region",
-            label=_("Region"),
-            help=_("china or global, as the game was published in the developer centre."),
-        ),
-        CredentialField(
-            name="base_url",
-            label=_("Address to call"),
-            help=_("Leave empty for TapTap itself. Only a sandbox account may call a simulator instead."),
-            kind=FieldKind.ADDRESS,
-            required=False,
-        ),
-    )
+    fields: ClassVar[tuple[CredentialField, ...]] = FIELDS
 
     def __init__(self, credentials: Mapping[str, Any], *, live: bool = True) -> None:
         """Read a credentials file. Raises CredentialsInvalid."""
-        self._client_id = matching(credentials, "client_id", r"[0-9A-Za-z_-]{1,64}")
-        self._secrets = secrets_of(credentials, "server_secrets")
-        region = text_of(credentials, "region")
-        if region not in _HOSTS:
-            raise CredentialsInvalid(f"region is one of {', '.join(sorted(_HOSTS))}")
-        self._base = base_url_of(credentials, live=live) or _HOSTS[region]
+        keys = read_keys(credentials, live=live)
+        self._client_id, self._secrets, self._base = keys.client_id, keys.secrets, keys.base
         self._transport = Transport()
 
     # --- calls ----------------------------------------------------------------------------------------------
@@ -328,11 +293,11 @@ def _answered(answer: HttpAnswer) -> tuple[dict[str, Any], int]:
     if document.get("success") is True and answer.status == 200:
         return data, 0
     code, said = data.get("code"), printable(data.get("error_description"), 200)
-    if document.get("success") is not False or type(code) is not int or answer.status in (429, *range(500, 600)):
+    if document.get("success") is not False or type(code) is not int or answer.status == 429:
         raise no_answer(answer)
     if code in (_NO_SUCH, _NOT_CONFIRMED):
         return {}, code
-    raise (ProviderUnavailable if code == _FAILED_THERE else ProviderRejected)(str(code), said)
+    raise (ProviderRejected if code == _NOT_ACCEPTED else ProviderUnavailable)(str(code), said)
 
 
 def _signed_text(method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -340,7 +305,7 @@ def _signed_text(method: str, target: str, headers: Mapping[str, str], body: byt
     names = {name.lower(): value for name, value in headers.items()}
     told = sorted(name for name in names if name.startswith("x-tap-") and name != "x-tap-sign")
     lines = [method, target, *(f"{name}:{names[name]}" for name in told)]
-    return "\n".join(lines).encode(errors="replace") + b"\n" + body + b"\n"
+    return "\n".join(lines).encode(errors="surrogatepass") + b"\n" + body + b"\n"
 
 
 def _signature(text: bytes, secret: bytes) -> str:
@@ -388,8 +353,10 @@ def _moment(order: Mapping[str, Any]) -> datetime:
 
 
 def _handle(order: Mapping[str, Any]) -> str:
-    """What confirming takes: TapTap's number, and the token of the purchase."""
-    return f"{text_in(order, 'order_id')} {text_in(order, 'purchase_token', _TOKEN)}"
+    """What asking and confirming take: TapTap's number, and the token of the purchase where it is told."""
+    token = order.get("purchase_token")
+    is_told = isinstance(token, str) and _TOKEN.fullmatch(token)
+    return f"{text_in(order, 'order_id')} {token if is_told else ''}".strip()
 
 
 def _parts_of(handle: str) -> tuple[str, str]:

@@ -30,8 +30,8 @@ from channels_app.providers.base import (
     NotificationUnreadable,
     OpenedPayment,
     OpenRequest,
-    PaymentProof,
     PayKind,
+    PaymentProof,
     ProbeAnswer,
     ProviderRejected,
     ProviderUnavailable,
@@ -231,7 +231,7 @@ def _digest(parameters: Mapping[str, str], secret: bytes) -> str:
     text = "&".join(
         f"{name}={value}" for name, value in sorted(parameters.items()) if value and name != "signature"
     )  # fmt: skip
-    return hmac.new(secret, text.encode(errors="replace"), "sha1").hexdigest()
+    return hmac.new(secret, text.encode(errors="surrogatepass"), "sha1").hexdigest()
 
 
 def _parameters(query: bytes) -> dict[str, str]:

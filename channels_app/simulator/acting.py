@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from django_stubs_ext import StrOrPromise
 
 from channels_app.simulator import formats
 from channels_app.simulator.rows import GENUINE, PAID, PROBE, WAITING, Notice, Payment, Trade
@@ -24,6 +26,21 @@ class Done:
     notices: list[Notice] = field(default_factory=list)
 
 
+# What some parts say of themselves.
+@runtime_checkable
+class Lacking(Protocol):
+    """A provider at which not all of this can happen."""
+
+    lacks: ClassVar[frozenset[str]]  # names of acts
+
+
+@runtime_checkable
+class Peculiar(Protocol):
+    """A provider at which more can happen to a trade: each is posted to `/control/{code}/{out_trade_no}/{name}`."""
+
+    own_acts: ClassVar[Mapping[str, StrOrPromise]]  # by name: what its button says
+
+
 Act = Callable[[Trade, Mapping[str, Any]], Awaitable[Done]]
 
 
@@ -33,6 +50,7 @@ class Acting:
     def __init__(self, world: World) -> None:
         """`world`: what the simulator knows and can do."""
         self._store = world.store
+        self._parts = world.parts
         self._trading = world.trading
         self._notifier = world.notifier
         self._acts: Mapping[str, tuple[Act, tuple[str, ...]]] = {
@@ -48,14 +66,22 @@ class Acting:
             "probe": (self._probe, ()),
         }
 
+    def at(self, provider: str) -> tuple[str, ...]:
+        """What can happen at a provider."""
+        part = self._parts.get(provider)
+        lacks = {"probe"} if provider != "wechatpay" else set()
+        if isinstance(part, Lacking):
+            lacks |= part.lacks
+        return tuple(name for name in self._acts if name not in lacks)
+
     def fields(self, name: str) -> tuple[str, ...]:
         """What an act can be told."""
         return self._acts[name][1] if name in self._acts else ()
 
     async def act(self, trade: Trade, name: str, asked: Mapping[str, Any]) -> Done:
         """Do it; `wait` in `asked` waits for what was answered to the notifications. Raises Refused."""
-        if name not in self._acts:
-            raise Refused("unknown_action", f"there is {', '.join(self._acts)}")
+        if name not in self.at(trade.provider):
+            raise Refused("unknown_action", f"there is {', '.join(self.at(trade.provider))}")
         act, fields = self._acts[name]
         if unknown := sorted(set(asked) - {*fields, "wait", "merchant"}):
             raise Refused("unknown_field", f"{name} takes {', '.join(fields) or 'no fields'}, not {', '.join(unknown)}")
@@ -71,7 +97,7 @@ class Acting:
             if paid_at is None:
                 raise Refused("invalid_field", "paid_at is a time like 2026-01-02T03:04:05+08:00")
         payment, notice = self._trading.pay(trade, paid_at=paid_at, telling=telling_of(asked))
-        return Done(f"paid {formats.yuan(payment.amount)} yuan, transaction {payment.transaction_id}", [notice])
+        return Done(f"paid {formats.money(payment.amount, trade.currency)}, transaction {payment.transaction_id}", [notice])
 
     async def _pay_twice(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
         """One payment more than there should be: two for an unpaid trade."""
@@ -90,7 +116,8 @@ class Acting:
     async def _wrong_amount(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
         amount = _amount(asked) or (trade.amount - 1 or 2)
         payment, notice = self._trading.pay(trade, amount=amount, telling=telling_of(asked))
-        return Done(f"paid {formats.yuan(payment.amount)} instead of {formats.yuan(trade.amount)} yuan", [notice])
+        paid, due = (formats.money(minor, trade.currency) for minor in (payment.amount, trade.amount))
+        return Done(f"paid {paid} instead of {due}", [notice])
 
     async def _foreign_merchant(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
         return Done("told of another merchant's payment", [self._trading.tell_foreign(trade)])
@@ -114,7 +141,7 @@ class Acting:
             notify_url=trade.notify_url,
             telling=telling_of(asked),
         )
-        said = f"refunded {formats.yuan(refund.amount)} yuan as {refund.number}, {refund.state}"
+        said = f"refunded {formats.money(refund.amount, trade.currency)} as {refund.number}, {refund.state}"
         return Done(said if notice else f"{said}; this product tells nobody", [notice] if notice else [])
 
     async def _notify(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
@@ -138,8 +165,6 @@ class Acting:
 
     async def _probe(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
         """WeChat Pay's deliberate wrong signature, then the genuine one; an unpaid trade is paid for it."""
-        if trade.provider != "wechatpay":
-            raise Refused("unknown_action", "only WeChat Pay sends probes")
         if trade.state == PAID:
             notice = self._trading.tell_paid(trade, self._payment(trade, None), Telling(how=PROBE))
         else:
@@ -174,5 +199,5 @@ def telling_of(asked: Mapping[str, Any]) -> Telling:
 def _amount(asked: Mapping[str, Any]) -> int | None:
     amount = asked.get("amount")
     if amount is not None and (type(amount) is not int or amount <= 0):
-        raise Refused("invalid_field", "amount is a whole number of fen above 0")
+        raise Refused("invalid_field", "amount is a whole number of minor units (fen) above 0")
     return amount

@@ -1,4 +1,4 @@
-"""How the two providers write times, amounts and JSON. Inside, amounts are fen and times Unix seconds."""
+"""How providers write times, amounts and JSON. Inside, amounts are minor units (fen) and times Unix seconds."""
 
 import json
 import re
@@ -6,6 +6,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 CHINA = timezone(timedelta(hours=8))
+# Currencies whose smallest unit is the whole one, or a thousandth; a hundredth in all others.
+WHOLE_CURRENCIES = (
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF",
+)  # fmt: skip
+_THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 _YUAN = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
 
 
@@ -44,6 +49,14 @@ def read_rfc3339(text: str) -> float | None:
 def yuan(fen: int) -> str:
     """Fen as yuan with two places: -5 is `-0.05`."""
     return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
+
+
+def money(minor: int, currency: str) -> str:
+    """For people: `6.00 CNY`, `120 JPY`."""
+    if currency in WHOLE_CURRENCIES:
+        return f"{minor} {currency}"
+    places = 3 if currency in _THOUSANDTHS else 2
+    return f"{minor // 10**places}.{minor % 10**places:0{places}d} {currency}"
 
 
 def read_yuan(text: object) -> int | None:

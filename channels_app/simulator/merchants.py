@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from channels_app.simulator import apple_merchant, keys, unionpay_merchant
+from channels_app.simulator import (
+    apple_merchant,
+    google_merchant,
+    huawei_merchant,
+    keys,
+    taptap_merchant,
+    unionpay_merchant,
+    xiaomi_merchant,
+)
 from channels_app.simulator.rows import Merchant
 
 # Gets a kept text by name, making it the first time.
@@ -151,6 +159,10 @@ KINDS: Mapping[str, Kind] = {
     "wechatpay": Kind(_new_wechat, _wechat_credentials),
     "alipay": Kind(_new_alipay, _alipay_credentials),
     "apple": Kind(apple_merchant.new, apple_merchant.credentials),
+    "google": Kind(google_merchant.new, google_merchant.credentials),
     "unionpay": Kind(unionpay_merchant.new, unionpay_merchant.credentials),
+    "huawei": Kind(huawei_merchant.new, huawei_merchant.credentials),
+    "taptap": Kind(taptap_merchant.new, taptap_merchant.credentials),
+    "xiaomi": Kind(xiaomi_merchant.new, xiaomi_merchant.credentials),
 }
 PROVIDERS = tuple(KINDS)

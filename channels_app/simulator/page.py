@@ -116,8 +116,8 @@ class TradeView:
 
     @property
     def amount(self) -> str:
-        """In yuan."""
-        return formats.yuan(self.trade.amount)
+        """With its currency."""
+        return formats.money(self.trade.amount, self.trade.currency)
 
     @cached_property
     def payments(self) -> list[dict[str, Any]]:
@@ -125,8 +125,10 @@ class TradeView:
         return [
             {
                 "transaction_id": each.transaction_id,
-                "amount": formats.yuan(each.amount),
-                "refunded": formats.yuan(refunded) if (refunded := self._trading.refunded(each)) else "",
+                "amount": formats.money(each.amount, self.trade.currency),
+                "refunded": formats.money(refunded, self.trade.currency)
+                if (refunded := self._trading.refunded(each))
+                else "",
             }
             for each in self._store.payments(self.trade)
         ]

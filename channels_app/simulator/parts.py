@@ -30,7 +30,7 @@ class Purchase:
 
 
 class Part(Protocol):
-    """One simulated provider."""
+    """One simulated provider. What it can do less or more than others, it says as `acting.Lacking` and `Peculiar`."""
 
     code: ClassVar[str]
     label: ClassVar[StrOrPromise]
@@ -61,6 +61,12 @@ class Part(Protocol):
 
 # They lean on the words above.
 from channels_app.simulator.apple import ApplePart  # noqa: E402
+from channels_app.simulator.google import GooglePart  # noqa: E402
+from channels_app.simulator.huawei import HuaweiPart  # noqa: E402
+from channels_app.simulator.taptap import TapTapPart  # noqa: E402
 from channels_app.simulator.unionpay import UnionPayPart  # noqa: E402
+from channels_app.simulator.xiaomi import XiaomiPart  # noqa: E402
 
-PARTS: Mapping[str, type[Part]] = {part.code: part for part in (ApplePart, UnionPayPart)}
+PARTS: Mapping[str, type[Part]] = {
+    part.code: part for part in (ApplePart, GooglePart, UnionPayPart, HuaweiPart, TapTapPart, XiaomiPart)
+}

@@ -61,6 +61,11 @@ class Trading:
         self._notifier = notifier
         self._speed = speed
 
+    @property
+    def speed(self) -> float:
+        """What every wait at a provider is divided by."""
+        return self._speed
+
     async def keep_house(self) -> None:
         """Close what nobody paid in time, finish refunds under way; until cancelled."""
         while True:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from channels_app.console.pages import Act, ActRefused
 from channels_app.console.words import clock, money_in_prose
+from channels_app.proposals import ProposalRefused
 from orders.asking_by_transaction import ask_account
 from orders.assigning import CannotAssign, assign, look
 from orders.casefile import prose
@@ -160,9 +161,9 @@ def _assign_purchase(request: HttpRequest, case: Case, given: dict[str, Any]) ->
             now=timezone.now(),
         )
     except CannotAssign as error:
-        raise ActRefused(str(error)) from error
+        raise ProposalRefused(str(error)) from error
     if outcome is not Outcome.APPLIED:
-        raise ActRefused(_("Somebody was faster: the purchase or the order is dealt with. Nothing was done."))
+        raise ProposalRefused(_("Somebody was faster: the purchase or the order is dealt with. Nothing was done."))
     return _("The purchase pays order %(order)s now.") % {"order": given["order_no"]}
 
 
@@ -173,11 +174,11 @@ def _assignable(case: Case) -> str:
 
 
 def _purchase_beside_order(case: Case, given: dict[str, Any]) -> list[tuple[object, object, object]]:
-    """What the second person is shown: the purchase, and the order it would pay. Raises ActRefused."""
+    """What the second person is shown: the purchase, and the order it would pay. Raises ProposalRefused."""
     try:
         fit = look(payment_id=case.payment_id or 0, order_no=given["order_no"])
     except CannotAssign as error:
-        raise ActRefused(str(error)) from error
+        raise ProposalRefused(str(error)) from error
     payment, order, bought = fit.payment, fit.order, fit.bought
     return [
         (_("on the left the purchase, on the right the order"), payment.transaction_id, order.order_no),

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from channels_app.console.words import money_in_prose
 from channels_app.money import WITHOUT_DECIMALS
 from orders.models import Case, Note, Order, OrderState
+from orders.play_money import paid_with_play_money
 
 READ_AT_MOST = 2_000
 NOTES_SHOWN = 10
@@ -38,7 +39,7 @@ class PlayerStrip:
 
 
 def read_player(order: Order, *, now: datetime) -> PlayerStrip:
-    """What is known of the player of an order: three queries, each through an index."""
+    """What is known of the player of an order: four queries, each through an index."""
     rows = list(
         Order.objects.filter(game=order.game_id, uid=order.uid)
         .order_by("-pk")
@@ -46,10 +47,11 @@ def read_player(order: Order, *, now: datetime) -> PlayerStrip:
         [:READ_AT_MOST]
     )  # fmt: skip
     own = [row for row in rows if row[1] == order.environment]
+    played = set(paid_with_play_money([order.game_id]))
     lifetime: Counter[str] = Counter()
     recently: Counter[str] = Counter()
-    for _pk, _environment, state, amount_minor, currency, paid_at, refunded_minor in own:
-        if state == OrderState.PAID:
+    for pk, _environment, state, amount_minor, currency, paid_at, refunded_minor in own:
+        if state == OrderState.PAID and pk not in played:
             lifetime[currency] += amount_minor - refunded_minor
             if paid_at and paid_at > now - _RECENTLY:
                 recently[currency] += amount_minor - refunded_minor

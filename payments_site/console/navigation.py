@@ -59,7 +59,7 @@ GROUPS = (
     Group("channels", _("Channels and accounts"), (
         "channels_app.channel", "channels_app.merchantaccount", "channels_app.notification",
     )),
-    Group("catalogue", _("Catalogue"), ("orders.game", "orders.product", "fulfillment.item", "orders.reviewer")),
+    Group("catalogue", _("Catalogue"), ("orders.game", "orders.reviewer", "orders.product", "fulfillment.item")),
     Group("people", _("People and system"), (
         "channels_app.proposal", "auth.user", "auth.group", "channels_app.auditentry", "orders.apikey",
     )),

@@ -84,8 +84,6 @@ GRID = (
         "orders.add_productprice", "orders.change_productprice", "orders.delete_productprice",
         "fulfillment.add_productgrant", "fulfillment.change_productgrant", "fulfillment.delete_productgrant",
         "fulfillment.add_item", "fulfillment.change_item",
-        # Goods for play money, for a few days: listed by who sets what things cost.
-        "orders.edit_reviewer", "orders.add_reviewer", "orders.change_reviewer",
         second_person=True,
     ),
     _row(
@@ -133,14 +131,18 @@ _PEOPLE = _view(
     "payments_site.recoverycode",
 )  # fmt: skip
 
+# A store's reviewers get goods for play money for some days: listed by one person of those who set what things cost,
+# because a review does not wait for a second.
+_REVIEWERS = "orders.edit_reviewer"
+
 # What the roles need around the grid: mostly to see what they work on.
 BESIDES: Mapping[Role, tuple[str, ...]] = {
     _A: (
-        *_CASE_WORK, *_SET_UP, *_BOOKS, *_JOBS, *_PROPOSALS, *_PEOPLE,
+        *_CASE_WORK, *_SET_UP, *_BOOKS, *_JOBS, *_PROPOSALS, *_PEOPLE, _REVIEWERS,
         "orders.change_game", "orders.change_apikey", "fulfillment.change_webhookendpoint",
         "fulfillment.add_deliverypolicy", "fulfillment.change_deliverypolicy",
     ),
-    _O: (*_CASE_WORK, *_SET_UP, *_BOOKS, *_JOBS, *_PROPOSALS, "fulfillment.change_webhookendpoint"),
+    _O: (*_CASE_WORK, *_SET_UP, *_BOOKS, *_JOBS, *_PROPOSALS, _REVIEWERS, "fulfillment.change_webhookendpoint"),
     _K: _CASE_WORK,
     _F: (*_CASE_WORK, *_view("channels_app.merchantaccount"), *_BOOKS, *_JOBS, *_PROPOSALS),
     _R: (*_CASE_WORK, *_SET_UP, *_BOOKS, *_JOBS, *_PROPOSALS, *_PEOPLE),

@@ -16,7 +16,9 @@ from orders.models import (
 )
 
 NOW = datetime(2026, 3, 27, 6, 36, tzinfo=UTC)  # 14:36 in Beijing
-ABOUT_MONEY = tuple(CaseKind(reason) for reason in HoldReason.values if reason != HoldReason.UNKNOWN_ORDER)
+# Money of no order, and messages, are no order's cases.
+OF_NO_ORDER = (CaseKind.UNKNOWN_ORDER, CaseKind.UNMATCHED, CaseKind.UNREADABLE_NOTIFICATION)
+ABOUT_MONEY = tuple(CaseKind(reason) for reason in HoldReason.values if reason not in OF_NO_ORDER)
 
 
 def order(state=OrderState.PAID, delivery=DeliveryState.DELIVERED, *, refunded=0, cancel_reason="expired", **more):
@@ -116,7 +118,7 @@ def every_combination():
         *(order(OrderState.CANCELLED, cancel_reason=reason) for reason in ("game", "player", "expired")),
         *(order(OrderState.PAID, state, refunded=money) for state in DeliveryState for money in (0, 1000, 3000)),
     ]
-    attached = [kind for kind in CaseKind if kind not in (CaseKind.UNKNOWN_ORDER, CaseKind.UNREADABLE_NOTIFICATION)]
+    attached = [kind for kind in CaseKind if kind not in OF_NO_ORDER]
     alone = [(), *((kind,) for kind in attached)]
     pairs = [(one, other) for one in attached for other in attached if one < other]
     for the_order in orders:

@@ -9,6 +9,7 @@ from django.test import Client
 from channels_app.accounts import enable_method, save_account
 from channels_app.models import Channel
 from channels_app.providers import ADAPTERS
+from channels_app.simulator.merchants import PROVIDERS
 from channels_app.simulator.server import RunningSimulator
 from orders.authentication import client_token
 from orders.checkout.slowness import forget_slow_providers
@@ -78,7 +79,7 @@ class Shop:
 
     def __init__(self, simulator: RunningSimulator, channel: Channel):
         self.url = simulator.url
-        for provider in ADAPTERS:
+        for provider in PROVIDERS:
             credentials = simulator.store.merchant(provider, f"shop-{provider}", base_url=simulator.url)
             account = save_account(
                 provider=provider, code=f"shop-{provider}", environment="sandbox", credentials=credentials
@@ -100,12 +101,12 @@ class Shop:
 
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory):
-    """Both providers, on a port of their own."""
+    """Every provider, on a port of their own."""
     with RunningSimulator(directory=tmp_path_factory.mktemp("simulator")) as running:
         yield running
 
 
 @pytest.fixture
 def shop(simulator, channel) -> Shop:
-    """A shop with every method of both providers."""
+    """A shop with every method of every simulated provider."""
     return Shop(simulator, channel)

@@ -256,6 +256,45 @@ class TestFromChoiceToGoods:
         assert_delivered_once(order)
 
 
+class TestByForm:
+    """UnionPay takes the browser by a form and brings it back by another; between them is its own page."""
+
+    @pytest.mark.parametrize(
+        ("device", "scripts", "language", "goods"),
+        [
+            ({}, True, "zh-CN", "付款成功，已到账"),
+            ({"width": 390, "height": 844, "mobile": True}, True, "en-GB", "Paid and delivered"),
+            ({}, False, "en-GB", "Paid and delivered"),
+        ],
+    )
+    def test_there_and_back_to_the_goods(self, order, link, shop, tab, device, scripts, language, goods):
+        page = tab(scripts=scripts, language=language, **device)
+        page.goto(link)
+        choose(page, "unionpay_gateway")
+        if not scripts:
+            page.click("form[data-leave] button")
+        page.until(f"location.href === {json.dumps(shop.url + '/gateway/api/frontTransReq.do')}", "UnionPay's page")
+        page.click("button.main")  # pay
+        page.until("document.querySelector('form[action*=checkout]') !== null", "the way back")
+        page.click("button.main")
+        if not scripts:
+            page.until_text("Waiting for your payment")
+            page.click("form[data-action=result] button")  # as the worker would ask by itself
+        page.until_text(goods)
+        assert page.address.partition("?")[0] == link.partition("?")[0]
+        assert order.attempts.count() == 1
+        assert_delivered_once(order)
+
+    def test_the_back_button_leads_to_the_choice(self, order, link, shop, tab):
+        page = tab()
+        page.goto(link)
+        choose(page, "unionpay_gateway")
+        page.until(f"location.href.startsWith({json.dumps(shop.url)})", "UnionPay's page")
+        page.evaluate("history.back()")
+        page.until_text("选择支付方式")
+        assert page.evaluate("document.querySelector('input:checked').value") == "unionpay_gateway"
+
+
 class TestPaidAndNotArrived:
     """Who has paid and waits may have the goods tried now; when they arrive the page shows them by itself."""
 

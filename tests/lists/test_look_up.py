@@ -176,7 +176,7 @@ class TestNothingFound:
     def test_a_disabled_button_says_why(self, busy_shop, staff):
         browser = staff(LOOKER)
         assert "Your role may not ask providers." in words(look_up(browser, UNKNOWN))
-        assert "this looks like neither" in words(look_up(browser, "what"))
+        assert "nobody can be asked about it" in words(look_up(browser, "what"))
 
     @pytest.mark.parametrize(
         ("number", "code"),

@@ -30,8 +30,14 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.take(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def do_GET(self):
+                self.take(self.path.partition("?")[2].encode())
+
+            def take(self, body):
                 headers = {name.lower(): value for name, value in self.headers.items()}
+                headers |= {":method": self.command, ":path": self.path}
                 raw = RawNotification(headers=headers, body=body, received_at=datetime.now(UTC))
                 receiver.received.append(raw)
                 answer = receiver.answer(raw)

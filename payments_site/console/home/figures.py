@@ -16,6 +16,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from channels_app.console.periods import Period, within
 from orders.models import EventKind, Order, OrderEvent, OrderState
+from orders.play_money import paid_with_play_money
 from payments_site.console.home.hours import HourSum, hours_of
 from payments_site.console.scope import Scope
 
@@ -216,7 +217,8 @@ def _orders_around(
     scope: Scope, cut: datetime, begins: datetime, ends: datetime, currency: str, reach: timedelta
 ) -> Any:
     """Orders made since `reach` before the hour, by channel and method: what of them came after the cut."""
-    paid = Q(state=OrderState.PAID)
+    # What was paid with play money is in no sum, so nothing of it may be taken off.
+    paid = Q(state=OrderState.PAID) & ~Q(pk__in=paid_with_play_money(scope.game_ids))
     after = paid & Q(paid_at__gte=cut, paid_at__lt=ends)
     return (
         within(orders_of(scope), Period(begins - reach, ends), column="created_at")

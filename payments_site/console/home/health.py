@@ -102,13 +102,15 @@ def messages(scope: Scope, *, now: datetime) -> list[Messages]:
         genuine = newest.exclude(verdict__in=(Verdict.REFUSED, Verdict.UNREADABLE))
         taken = list(genuine.filter(pk__gte=first).values_list("received_at", flat=True)[:_MESSAGES_READ])
         refused = refusals.get(account.pk, 0)
+        # A provider that only hints tells us as well, though it is by asking that we learn what was paid.
+        hinted = len(taken) if hasattr(ADAPTERS[account.provider], "follow") else 0
         found.append(
             Messages(
                 provider=account.provider,
                 taken=len(taken),
                 refused=refused,
                 asked_for=sources[account.pk, ProofSource.QUERY],
-                told=sources[account.pk, ProofSource.NOTIFICATION],
+                told=sources[account.pk, ProofSource.NOTIFICATION] + hinted,
                 refused_since=_refused_since(account, now) if refused else None,
                 newest=taken[0] if taken else _newest_genuine(account),
             )

@@ -27,6 +27,7 @@ from payments_site.console.home.figures import Day, Hours, Today, day_began, rea
 from payments_site.console.home.health import Cell
 from payments_site.console.home.hours import is_up_to_date
 from payments_site.console.home.speed import BUCKETS, GOAL, Speed, p95, speed
+from payments_site.console.home.stores import stores
 from payments_site.console.home.undelivered import Undelivered, undelivered
 from payments_site.console.scope import Scope, scope_of
 
@@ -151,7 +152,12 @@ def _no_figures() -> str:
 
 def _cells(scope: Scope, hours: Hours | None, heard: Sequence[health.Messages], now: datetime) -> list[Cell]:
     providers = health.providers(scope, hours.recent() if hours else [], heard, now=now)
-    return [*providers, health.game_servers(scope, now=now), health.ourselves(providers, now=now)]
+    return [
+        *providers,
+        *stores(scope, now=now),
+        health.game_servers(scope, now=now),
+        health.ourselves(providers, now=now),
+    ]
 
 
 # --- the sentence --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from django.db.models import Count, Min, Q, QuerySet, Sum
 from channels_app.console.words import money_in_prose
 from fulfillment.models import EndpointState, MessageState, WebhookEndpoint, WebhookMessage
 from orders.models import DeliveryState, Order
+from orders.play_money import paid_with_play_money
 from payments_site.console.scope import Scope
 
 # In a long outage the exact number helps nobody, and the page must come all the same.
@@ -50,15 +51,17 @@ def pending_orders(scope: Scope) -> QuerySet[Order]:
 
 def undelivered(scope: Scope, *, now: datetime) -> Undelivered:
     """What is on its way in this scope."""
+    real = ~Q(pk__in=paid_with_play_money(scope.game_ids))
     rows = list(
         Order.objects.filter(pk__in=pending_orders(scope).values("pk"))
         .order_by()
         .values("currency", "zone_id")
-        .annotate(count=Count("pk"), amount=Sum("amount_minor"), oldest=Min("settled_at"))
+        .annotate(count=Count("pk"), amount=Sum("amount_minor", filter=real, default=0), oldest=Min("settled_at"))
     )
     sums: dict[str, int] = {}
     for row in rows:
-        sums[row["currency"]] = sums.get(row["currency"], 0) + row["amount"]
+        if row["amount"]:
+            sums[row["currency"]] = sums.get(row["currency"], 0) + row["amount"]
     zones = sorted({row["zone_id"] for row in rows})
     return Undelivered(
         count=sum(row["count"] for row in rows),

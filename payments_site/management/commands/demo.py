@@ -1,4 +1,4 @@
-"""`demo`: one purchase through every enabled method, each step as it happens, and a table at the end."""
+"""`demo`: one purchase through every method of every channel, each step as it happens, and a table at the end."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ import requests
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from payments_site.demo_data import read_access
+from payments_site.demo_data import CHANNELS, read_access
 from payments_site.demo_purchase import Buyer, DemoFailed, Purchase
 
 
@@ -34,15 +34,15 @@ class Command(BaseCommand):
             say=say,
         )
         try:
-            methods = buyer.methods(channel=access.channel)
+            offers = [offer for offer in buyer.offers() if offer.channel in CHANNELS]
         except (requests.RequestException, DemoFailed) as error:
             raise CommandError(
                 f"{settings.PUBLIC_BASE_URL} does not answer; is `make run` running? ({error})"
             ) from error
         purchases = []
-        for method in methods:
-            say("", f"--- {method}")
-            purchases.append(buyer.buy(method=method, product=access.product, channel=access.channel))
+        for offer in offers:
+            say("", f"--- {offer.method} on {offer.channel}")
+            purchases.append(buyer.buy(offer=offer, product=access.product))
         ok = bool(purchases) and all(purchase.ok for purchase in purchases)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": ok, "purchases": [each.document() for each in purchases]}))
@@ -62,11 +62,11 @@ def _silent(who: str, what: str) -> None:
 
 
 def _table(purchases: Sequence[Purchase]) -> str:
-    lines = ["", f"{'method':<18} {'order':<32} {'state':<10} {'delivery':<10} {'ms':>6}  goods"]
+    lines = ["", f"{'channel':<11} {'method':<17} {'order':<30} {'state':<8} {'delivery':<9} {'ms':>6}  goods"]
     for each in purchases:
         goods = ", ".join(f"{line['quantity']}+{line['bonus']} {line['item_id']}" for line in each.items)
         lines.append(
-            f"{each.method:<18} {each.order_no:<32} {each.state:<10} {each.delivery_state:<10}"
+            f"{each.channel:<11} {each.method:<17} {each.order_no:<30} {each.state:<8} {each.delivery_state:<9}"
             f" {each.delivered_after_ms if each.delivered_after_ms is not None else '-':>6}  {goods or each.error}"
         )
     delivered = sum(each.ok for each in purchases)

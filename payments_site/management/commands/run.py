@@ -67,7 +67,7 @@ def welcome(access: DemoAccess | None) -> str:
             f"               user {access.admin}   password {access.password}",
             f"  API          {base}/api/v1/   documentation {base}/api/docs/",
             f"  API key      {access.api_key}",
-            f"  simulator    http://127.0.0.1:{settings.SIMULATOR_PORT}/   (WeChat Pay and Alipay, in any weather)",
+            f"  simulator    http://127.0.0.1:{settings.SIMULATOR_PORT}/   (every provider, in any weather)",
             "",
             "A first order; paste this, then open its checkout_url in a browser and pay with Alipay:",
             "",
