@@ -83,10 +83,10 @@ def _compare(side: Side) -> Compared:
 
     bare_work = _BARE[side.code]
     bare = bare_work(message, credentials) if bare_work else None
-    how_often = max(1, int(_ROUND_S / _seconds(ours, 20)))
+    how_often, how_often_bare = _fitting(ours), _fitting(bare) if bare else 0
     rounds = []
     for _ in range(_ROUNDS):
-        floor = _seconds(bare, how_often) if bare else 0.0
+        floor = _seconds(bare, how_often_bare) if bare else 0.0
         rounds.append((_seconds(ours, how_often), floor))
     return Compared(
         provider=side.code,
@@ -96,12 +96,17 @@ def _compare(side: Side) -> Compared:
     )
 
 
+def _fitting(work: Work) -> int:
+    """How many of them fill a round."""
+    return max(1, int(_ROUND_S / _seconds(work, 50)))
+
+
 def _seconds(work: Work, how_often: int) -> float:
-    """What one takes, of so many in a row."""
-    began = time.perf_counter()
+    """What one takes of the processor, of so many in a row: who else is busy on it does not count."""
+    began = time.thread_time()
     for _ in range(how_often):
         work()
-    return (time.perf_counter() - began) / how_often
+    return (time.thread_time() - began) / how_often
 
 
 def _line(compared: Compared, *, is_first: bool) -> Line:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from channels_app.console.words import money_in_prose
+from channels_app.console.words import UNTOLD, money_in_prose
 from orders.models import Case, CaseKind, Order
 
 
@@ -27,6 +27,12 @@ def _amount(case: Case) -> str:
     return "?" if case.amount_minor is None else money_in_prose(case.amount_minor, case.currency)
 
 
+def _unmatched(case: Case) -> str:
+    if case.currency == UNTOLD:
+        return _("Bought in a store without naming an order of ours; the store did not say for how much.")
+    return _("Bought in a store for %(amount)s without naming an order of ours.") % {"amount": _amount(case)}
+
+
 def _said(case: Case) -> dict[str, str]:
     return {"detail": case.detail or "–"}
 
@@ -39,9 +45,7 @@ _WHY: Mapping[str, Callable[[Any], str]] = {
     CaseKind.SECOND_PAYMENT: lambda case: _("The order was paid already; this payment came on top of it."),
     CaseKind.LATE_PAYMENT: lambda case: _("The order was cancelled before the money came."),
     CaseKind.GIVEN_BACK: lambda case: _("The provider gave the money back before it was booked here."),
-    CaseKind.UNMATCHED: lambda case: (
-        _("Bought in a store for %(amount)s without naming an order of ours.") % {"amount": _amount(case)}
-    ),
+    CaseKind.UNMATCHED: _unmatched,
     CaseKind.PURCHASE_DIFFERS: lambda case: _("The store sold something else than the order: %(detail)s") % _said(case),
     CaseKind.TEST_MONEY: lambda case: _("A real order was paid with play money of the store's sandbox."),
     CaseKind.REVIEW: lambda case: _("The provider took the money and is not sure itself: %(detail)s") % _said(case),

@@ -95,9 +95,13 @@ class PaySerializer(serializers.Serializer[None]):
 
     method = serializers.CharField()
     openid = serializers.CharField(max_length=128, required=False, help_text="wechatpay_jsapi")
-    return_url = serializers.URLField(max_length=255, required=False, help_text="h5, wap, page")
+    return_url = serializers.URLField(
+        max_length=255, required=False, help_text="h5, wap, page, gateway; with it stripe_card opens a page"
+    )
     client_ip = serializers.IPAddressField(required=False, help_text="wechatpay_h5; default: the order's")
-    channel_uid = serializers.CharField(max_length=128, required=False, help_text="xiaomi_pay: the channel's player id")
+    channel_uid = serializers.CharField(
+        max_length=128, required=False, help_text="the player's id at the store: xiaomi_pay, taptap_pay"
+    )
 
 
 class OpenedPaymentSerializer(serializers.Serializer[None]):

@@ -1,8 +1,8 @@
 """The demo game: products, channels and accounts that point at the simulator. Never in production.
 
 What a newcomer is shown (console password, API key) is made at random once and kept in the data directory, because
-the database keeps only digests. An older demo gets at the next start what has been added since; what people decided
-about its channels stays.
+the database keeps only digests. An older demo becomes at the next start what the demo is today; what people have
+switched off stays off.
 """
 
 import hashlib
@@ -50,11 +50,15 @@ CHANNELS: Mapping[str, DemoChannel] = {
             "unionpay_gateway", "unionpay_app",
         ),
     ),
+    "overseas": DemoChannel("海外官网", ("stripe_card",)),
     "appstore": DemoChannel("App Store", ("apple_iap",)),
+    "googleplay": DemoChannel("Google Play", ("google_play",)),
     "huawei": DemoChannel("华为应用市场", ("huawei_iap",)),
     "xiaomi": DemoChannel("小米游戏中心", ("xiaomi_pay",)),
     "taptap": DemoChannel("TapTap", ("taptap_pay",)),
 }  # fmt: skip
+# Each once, in the order of the channels.
+_PROVIDERS = tuple(dict.fromkeys(PROVIDER_OF_METHOD[each] for channel in CHANNELS.values() for each in channel.methods))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def ensure_demo() -> DemoAccess | None:
         return None
     elif access.edition != _edition():
         _load_world(Game.objects.get(code=GAME))
-    for provider in dict.fromkeys(PROVIDER_OF_METHOD[method] for each in CHANNELS.values() for method in each.methods):
+    for provider in _PROVIDERS:
         _account(provider)
     access = replace(access, edition=_edition())
     _keep(access)
@@ -130,9 +134,12 @@ def _load() -> DemoAccess:
 
 @transaction.atomic
 def _load_world(game: Game) -> None:
-    """Channels, the ways to pay on them, and the catalogue; repeated, what is there already stays."""
+    """Channels, the ways to pay on them, and the catalogue; over those of an older demo, if there are any."""
+    accounts = [account_code(provider) for provider in _PROVIDERS]
     for code, about in CHANNELS.items():
         channel, _ = Channel.objects.get_or_create(code=code, defaults={"name": about.name})
+        ours = ChannelMethod.objects.filter(channel=channel, account__code__in=accounts)
+        ours.exclude(method__in=about.methods).delete()
         for method in about.methods:
             _offer(channel, method)
     load_catalogue(game=game, document=json.loads(_CATALOGUE.read_text(encoding="utf-8")))

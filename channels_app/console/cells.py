@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
+from django.db.models import Model
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from channels_app.console.words import clock, copyable, mark, money
+from channels_app.console.words import clock, copy_button, copyable, link, mark, money, number
 from channels_app.models import Environment
 
 _TAIL = 6
@@ -23,9 +24,12 @@ def when(at: datetime | None) -> SafeString:
     return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), clock(at), local.strftime(shown))
 
 
-def tail(text: str) -> SafeString:
-    """The end of a long number; the copy button has all of it."""
-    return copyable(text, text if len(text) <= _TAIL + 2 else f"…{text[-_TAIL:]}")
+def tail(text: str, row: Model | None = None) -> SafeString:
+    """The end of a long number, leading to its row where there is one; the copy button has all of it."""
+    shown = text if len(text) <= _TAIL + 2 else f"…{text[-_TAIL:]}"
+    if row is None:
+        return copyable(text, shown)
+    return format_html("{}{}", link(row, number(shown)), copy_button(text)) if text else SafeString("")
 
 
 def shortened(text: str) -> SafeString:

@@ -1,6 +1,6 @@
 """Payment providers: the registry, and the way from a merchant account's row to its adapter.
 
-To add a provider: its file, a line in `ADAPTERS`, its facts in docs/providers/, a pass of tests/providers/.
+To add a provider: docs/adding-a-provider.md.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from channels_app.providers.apple import AppleAdapter
 from channels_app.providers.base import Method, ProviderAdapter
 from channels_app.providers.google import GoogleAdapter
 from channels_app.providers.huawei import HuaweiAdapter
+from channels_app.providers.stripe import StripeAdapter
 from channels_app.providers.taptap import TapTapAdapter
 from channels_app.providers.unionpay import UnionPayAdapter
 from channels_app.providers.wechatpay import WechatPayAdapter
@@ -24,6 +25,7 @@ ADAPTERS: Mapping[str, type[ProviderAdapter]] = {
         AppleAdapter,
         GoogleAdapter,
         UnionPayAdapter,
+        StripeAdapter,
         HuaweiAdapter,
         XiaomiAdapter,
         TapTapAdapter,

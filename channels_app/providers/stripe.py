@@ -53,7 +53,6 @@ from channels_app.providers.stripe_money import CURRENCIES, to_stripe
 from channels_app.providers.stripe_signature import claimed_at, verify
 from channels_app.providers.stripe_wire import (
     ADDRESS,
-    CHARGE,
     ID,
     INTENT,
     SECRET,
@@ -63,6 +62,7 @@ from channels_app.providers.stripe_wire import (
     mode_of,
     money_in,
     ours_in,
+    path_of,
     proof_of,
     refund_notice,
     standing_of_intent,
@@ -181,7 +181,7 @@ class StripeAdapter:
         return self._look_up(attempt.handle, attempt_no=attempt.attempt_no)
 
     def find(self, transaction_id: str) -> QueryAnswer:
-        """Ask by the number of a payment, or of the charge or page of one: all of them stand in Stripe's Dashboard."""
+        """Ask by any number that stands in Stripe's Dashboard: of a payment, its charge or page, refund, dispute."""
         return self._look_up(transaction_id.strip())
 
     def probe(self, attempt_no: str) -> ProbeAnswer:
@@ -228,8 +228,8 @@ class StripeAdapter:
                 return self._intent(number, attempt_no)
             if SESSION.fullmatch(number):
                 return self._session(number, attempt_no)
-            if CHARGE.fullmatch(number):
-                return self._charge(number)
+            if path := path_of(number):
+                return self._behind(path, number)
         except ProviderRejected as refusal:
             if refusal.code != MISSING:
                 raise
@@ -249,11 +249,12 @@ class StripeAdapter:
             self._expect(intent, text_in(intent, "id", INTENT), attempt_no=ours_in(session))
         return _answer(*standing_of_session(session, intent), intent or {})
 
-    def _charge(self, number: str) -> QueryAnswer:
-        payment = self._read("/v1/charges", number).get("payment_intent")
-        if payment is None:
-            return QueryAnswer(standing=Standing.UNKNOWN, said="a charge without a payment intent")
-        return self._intent(text_in({"payment_intent": payment}, "payment_intent", INTENT), "")
+    def _behind(self, path: str, number: str) -> QueryAnswer:
+        """The payment behind a charge, refund or dispute."""
+        found = self._read(path, number)
+        if found.get("payment_intent") is None:
+            return QueryAnswer(standing=Standing.UNKNOWN, said="it is of no payment intent")
+        return self._intent(text_in(found, "payment_intent", INTENT), "")
 
     def _read(self, path: str, number: str, expand: str = "", *, attempt_no: str = "") -> dict[str, Any]:
         """An object of Stripe's, held against what was asked. Raises ProviderError."""

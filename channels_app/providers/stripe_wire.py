@@ -24,13 +24,22 @@ from channels_app.providers.texts import printable
 
 INTENT = re.compile(r"pi_[0-9A-Za-z]{1,60}")
 SESSION = re.compile(r"cs_[0-9A-Za-z_]{1,250}")
-CHARGE = re.compile(r"(?:ch|py)_[0-9A-Za-z]{1,60}")
 SECRET = re.compile(r"pi_[0-9A-Za-z]{1,60}_secret_[0-9A-Za-z]{1,100}")
 ADDRESS = re.compile(r"https?://[!-~]{1,4000}")
 ID = re.compile(r"[0-9A-Za-z_]{1,64}")
 _WORD = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _OUR_NUMBER = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _LATEST = 253402300799  # the last second of the year 9999
+
+# Numbers that a person may have instead of the payment's, and where to ask about them.
+_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("ch", "py"), "/v1/charges"),
+        **dict.fromkeys(("re", "pyr"), "/v1/refunds"),
+        **dict.fromkeys(("du", "dp"), "/v1/disputes"),
+    }
+)
+_NUMBERED = re.compile(r"([a-z]{2,3})_[0-9A-Za-z]{1,60}")
 
 # A failed card leads back to requires_payment_method: the same intent may still be paid.
 _STANDINGS: Mapping[str, Standing] = MappingProxyType(
@@ -45,8 +54,14 @@ _STANDINGS: Mapping[str, Standing] = MappingProxyType(
     }
 )
 _SESSIONS: Mapping[str, Standing] = MappingProxyType({"open": Standing.WAITING, "expired": Standing.CLOSED})
-# Nobody is in the middle of paying: over, once the page is.
-_IDLE = frozenset({"requires_payment_method", "canceled"})
+# Where a payment stands that nobody can go on with, once its page is used up: a bank's no that came days later to a page
+# that was completed, anything unfinished on a page that has expired. (A voucher to be paid in a shop is requires_action.)
+_ENDED: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "complete": frozenset({"requires_payment_method", "canceled"}),
+        "expired": frozenset({"requires_payment_method", "requires_confirmation", "requires_action", "canceled"}),
+    }
+)
 
 _REFUNDS: Mapping[str, RefundStanding] = MappingProxyType(
     {
@@ -102,6 +117,12 @@ def expanded(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def path_of(number: str) -> str:
+    """Where a charge, refund or dispute is asked about; empty for what is none."""
+    found = _NUMBERED.fullmatch(number)
+    return _PATHS.get(found[1], "") if found else ""
+
+
 # --- payments -----------------------------------------------------------------------------------------------
 def standing_of_intent(intent: Mapping[str, Any]) -> tuple[Standing, str]:
     """Where a payment stands, and Stripe's word for it."""
@@ -119,7 +140,9 @@ def standing_of_session(session: Mapping[str, Any], intent: Mapping[str, Any] | 
     if intent is None:
         return of_page, page
     standing, status = standing_of_intent(intent)
-    if status in _IDLE and of_page is not Standing.UNDECIDED:
+    if status in _ENDED.get(page, ()):
+        standing = Standing.CLOSED
+    elif standing is Standing.CLOSED:  # a page that is open makes itself another intent
         standing = of_page
     return standing, f"{page}, {status}"
 

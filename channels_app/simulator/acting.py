@@ -97,7 +97,9 @@ class Acting:
             if paid_at is None:
                 raise Refused("invalid_field", "paid_at is a time like 2026-01-02T03:04:05+08:00")
         payment, notice = self._trading.pay(trade, paid_at=paid_at, telling=telling_of(asked))
-        return Done(f"paid {formats.money(payment.amount, trade.currency)}, transaction {payment.transaction_id}", [notice])
+        return Done(
+            f"paid {formats.money(payment.amount, trade.currency)}, transaction {payment.transaction_id}", [notice]
+        )
 
     async def _pay_twice(self, trade: Trade, asked: Mapping[str, Any]) -> Done:
         """One payment more than there should be: two for an unpaid trade."""

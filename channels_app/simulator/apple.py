@@ -62,6 +62,12 @@ class ApplePart:
 
     code: ClassVar[str] = "apple"
     label: ClassVar[StrOrPromise] = _("Apple")
+    # A purchase is paid when it comes to be, and never closed.
+    lacks: ClassVar[frozenset[str]] = frozenset({"pay", "pay-late", "wrong-amount", "close"})
+    own_acts: ClassVar[Mapping[str, StrOrPromise]] = {
+        "refund-reversed": _("Take the refund back"),
+        "consumption-request": _("Ask about a refund"),
+    }
 
     def __init__(self, platform: Platform) -> None:
         """`platform` holds the certificates."""

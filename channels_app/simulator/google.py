@@ -61,6 +61,10 @@ class GooglePart:
 
     code: ClassVar[str] = "google"
     label: ClassVar[StrOrPromise] = _("Google Play")
+    own_acts: ClassVar[Mapping[str, StrOrPromise]] = {
+        "lapse": _("Let three days pass"),
+        "refund-review": _("Ask about a refund"),
+    }
 
     def __init__(self, platform: Platform) -> None:
         """`platform` holds the keys that pushes are signed with."""

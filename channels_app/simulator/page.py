@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 from django.template import Context, Engine
 from django.utils import translation
@@ -16,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from channels_app.simulator import alipay, control, formats, wechatpay
-from channels_app.simulator.acting import NOTIFY_MODES, Acting
+from channels_app.simulator.acting import NOTIFY_MODES, Acting, Peculiar
 from channels_app.simulator.merchants import PROVIDERS
 from channels_app.simulator.rows import Notice, Trade
 from channels_app.simulator.trading import Refused
@@ -107,9 +108,10 @@ def render(request: web.Request, template: str, content: Mapping[str, Any], *, s
 class TradeView:
     """A trade as the page shows it."""
 
-    def __init__(self, world: World, trade: Trade) -> None:
+    def __init__(self, world: World, acting: Acting, trade: Trade) -> None:
         """Reads only what the template asks for."""
         self._world = world
+        self._acting = acting
         self._store = world.store
         self._trading = world.trading
         self.trade = world.trading.current(trade)
@@ -154,6 +156,12 @@ class TradeView:
         return formats.plain_time(self.trade.created_at)
 
     @property
+    def acts(self) -> list[tuple[str, Any]]:
+        """What can happen to it: a name, and what its button says."""
+        usual = [(name, _act_label(name)) for name in self._acting.at(self.trade.provider)]
+        return [*usual, *_own_acts(self._world, self.trade.provider).items()]
+
+    @property
     def code(self) -> str:
         """The text of its QR code, if it has one."""
         prefix = _CODE_PREFIX.get(self.trade.provider)
@@ -178,7 +186,9 @@ class Page:
     async def _show(self, request: web.Request) -> web.Response:
         content = {
             "merchants": [(_provider_label(self._world, each.provider), each) for each in self._store.merchants()],
-            "trades": [TradeView(self._world, trade) for trade in self._store.trades(limit=_TRADES_SHOWN)],
+            "trades": [
+                TradeView(self._world, self._acting, trade) for trade in self._store.trades(limit=_TRADES_SHOWN)
+            ],
             "notices": [self._notice(notice) for notice in self._store.notices(limit=_NOTICES_SHOWN)],
             "weather": [
                 {
@@ -189,7 +199,6 @@ class Page:
                 }
                 for each in control.weather_document(self._store)
             ],
-            "acts": self._acts(),
             "notify_modes": [(mode, LABELS[mode]) for mode in NOTIFY_MODES],
             "modes": [(mode, LABELS[mode]) for mode in MODES],
             "calls": [(call, _call_label(call)) for call in CALLS],
@@ -205,22 +214,42 @@ class Page:
         if not said.get("trade", "").isdigit() or "act" not in said:
             raise web.HTTPBadRequest(text="trade and act are missing")
         trade, name = self._store.trade(int(said["trade"])), said["act"]
+        own = _own_acts(self._world, trade.provider)
+        if name in own:
+            refusal = await self._do_own(request, trade, name)
+        else:
+            refusal = await self._do(trade, name, self._asked(name, said))
+        self._recent.append((trade.out_trade_no, own.get(name) or _act_label(name), refusal))
+        return _back()
+
+    def _asked(self, name: str, said: Mapping[str, str]) -> dict[str, Any]:
+        """The fields that this act takes, of those that every button sends."""
         wanted = self._acting.fields(name)
-        asked: dict[str, Any] = {}
-        for field in ("amount", "times", "delay_s"):
-            if field in wanted and said.get(field, "").isdigit():
-                asked[field] = int(said[field])
+        asked: dict[str, Any] = {
+            field: int(said[field])
+            for field in ("amount", "times", "delay_s")
+            if field in wanted and said.get(field, "").isdigit()
+        }
         if "notify" in wanted:
             asked["notify"] = said.get("notify", "normal")
         if "new_ids" in wanted:
             asked["new_ids"] = said.get("new_ids") == "1"
-        refusal = None
+        return asked
+
+    async def _do(self, trade: Trade, name: str, asked: Mapping[str, Any]) -> Any:
+        """An act of every provider's. Returns why it was refused, if it was."""
         try:
             await self._acting.act(trade, name, asked)
         except Refused as refused:
-            refusal = _REFUSALS[refused.code]
-        self._recent.append((trade.out_trade_no, _act_label(name), refusal))
-        return _back()
+            return _REFUSALS.get(refused.code, str(refused))
+        return None
+
+    @staticmethod
+    async def _do_own(request: web.Request, trade: Trade, name: str) -> str | None:
+        """An act of this provider's alone, where a program would ask for it too."""
+        address = request.url.origin() / "control" / trade.provider / trade.out_trade_no / name
+        async with aiohttp.ClientSession() as http, http.post(address) as answer:
+            return None if answer.ok else await answer.text()
 
     async def _set_weather(self, request: web.Request) -> web.Response:
         form = await request.post()
@@ -234,7 +263,7 @@ class Page:
         try:
             control.set_weather(self._store, asked)
         except Refused as refused:
-            self._recent.append(("", gettext_lazy("Weather"), _REFUSALS[refused.code]))
+            self._recent.append(("", gettext_lazy("Weather"), _REFUSALS.get(refused.code, str(refused))))
         return _back()
 
     def _notice(self, notice: Notice) -> dict[str, Any]:
@@ -249,18 +278,15 @@ class Page:
             "at": formats.plain_time(notice.created_at),
         }
 
-    @staticmethod
-    def _acts() -> list[tuple[str, Any]]:
-        names = (
-            "pay", "pay-twice", "pay-late", "wrong-amount", "foreign-merchant", "close", "refund", "notify", "forged",
-            "probe",
-        )  # fmt: skip
-        return [(name, _act_label(name)) for name in names]
-
 
 def _provider_label(world: World, provider: str) -> Any:
     """The parts bring their own."""
     return LABELS[provider] if provider in LABELS else world.parts[provider].label
+
+
+def _own_acts(world: World, provider: str) -> Mapping[str, Any]:
+    part = world.parts.get(provider)
+    return part.own_acts if isinstance(part, Peculiar) else {}
 
 
 def _act_label(name: str) -> Any:

@@ -63,10 +63,11 @@ class Part(Protocol):
 from channels_app.simulator.apple import ApplePart  # noqa: E402
 from channels_app.simulator.google import GooglePart  # noqa: E402
 from channels_app.simulator.huawei import HuaweiPart  # noqa: E402
+from channels_app.simulator.stripe import StripePart  # noqa: E402
 from channels_app.simulator.taptap import TapTapPart  # noqa: E402
 from channels_app.simulator.unionpay import UnionPayPart  # noqa: E402
 from channels_app.simulator.xiaomi import XiaomiPart  # noqa: E402
 
 PARTS: Mapping[str, type[Part]] = {
-    part.code: part for part in (ApplePart, GooglePart, UnionPayPart, HuaweiPart, TapTapPart, XiaomiPart)
+    part.code: part for part in (ApplePart, GooglePart, UnionPayPart, StripePart, HuaweiPart, TapTapPart, XiaomiPart)
 }

@@ -279,6 +279,10 @@ class Store:
         """As it is."""
         return self._exactly(self._one(Refund, "id = ?", refund_id))
 
+    def refund_by_refund_id(self, refund_id: str) -> Refund | None:
+        """By the provider's number."""
+        return self._one(Refund, "refund_id = ?", refund_id)
+
     def refunds(self, payment: Payment) -> list[Refund]:
         """Of one payment."""
         return self._all(Refund, "payment_id = ? ORDER BY id", payment.id)

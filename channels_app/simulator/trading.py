@@ -97,9 +97,9 @@ class Trading:
         if not trade.opened:
             trade = self.open(trade)
         now = time.time()
-        # Alipay's number of a trade is that of its (first) payment.
+        # The number of a trade is that of its (first) payment.
         is_first = not self.store.payments(trade)
-        number = trade.trade_no if trade.provider == "alipay" and is_first else ""
+        number = trade.trade_no if trade.provider in ("alipay", "stripe") and is_first else ""
         payment = self.store.add_payment(
             trade,
             transaction_id=number or self._voices[trade.provider].new_transaction_id(now),

@@ -237,7 +237,7 @@ def _not_looked_at_again(case: Case) -> str:
 
 LOOK_AGAIN = Act(
     name="look_again",
-    label=gettext_lazy("Look again"),
+    label=gettext_lazy("Ask the store again"),
     permission="orders.ask_provider",
     effect=lambda case: [_("Asks the store about this purchase; what may be delivered by now is delivered.")],
     hindrance=_not_looked_at_again,

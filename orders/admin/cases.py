@@ -65,7 +65,7 @@ def _limit(case: Case) -> object:
     """How long it may wait, or until when somebody outside waits for us; red once it is over."""
     said: object = _("%(hours)s h") % {"hours": LIMIT_HOURS[CaseKind(case.kind)]}
     if case.due_at is not None and case.due_at == answer_by(case):
-        said = format_html(_("by {}"), when(case.due_at))
+        said = _("by %(at)s") % {"at": prose.until_minute(case.due_at, now=timezone.now())}
     if not is_late(case, timezone.now()):
         return said
     return format_html('{} <strong class="decide">{}</strong>', said, _("over"))
@@ -179,7 +179,7 @@ def _remedy(request: HttpRequest, case: Case) -> object:
         return ""
     query = urlencode({"game": case.order.game_id, "uid": case.order.uid})
     return format_html(
-        _("Is it a store's reviewer? {}, then look again: the goods go out, and it never counts as revenue."),
+        _("Is it a store's reviewer? {}, then ask the store again: the goods go out, and it never counts as revenue."),
         format_html('<a href="{}?{}">{}</a>', reverse("admin:orders_reviewer_add"), query, _("List this player")),
     )
 

@@ -16,8 +16,9 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from channels_app.console.cells import tail
 from channels_app.console.pages import Act, Button, Panels, ReadOnlyAdmin
-from channels_app.console.words import copyable, link, number
+from channels_app.console.words import clock, copyable, link, mark, number
 from channels_app.models import Environment
 from orders import narrating
 from orders.admin import order_panels
@@ -41,7 +42,8 @@ from orders.casefile.player import PlayerStrip, read_player, spend
 from orders.casefile.replies import reply_to
 from orders.casefile.summary import summary
 from orders.casefile.verdict import Verdict, judge
-from orders.models import Order
+from orders.confirming import waits_for_confirmation
+from orders.models import AttemptState, Order
 
 _SLOTS = 3
 _A_SECOND = timedelta(seconds=1)
@@ -224,12 +226,31 @@ def _order_facts(facts: Facts) -> Iterator[tuple[object, object, str]]:
     yield _("Payment method"), _(", ").join(methods) or "–", ""
     accounts = list(dict.fromkeys(attempt.account.code for attempt in facts.attempts))
     yield _("Account"), _(", ").join(accounts) or "–", ""
+    yield from _store_facts(facts)
     yield _("Game's reference"), copyable(order.client_ref), ""
     for payment in facts.payments:
         yield _("Provider transaction"), copyable(payment.transaction_id), ""
     for case in facts.open_cases.values():
         yield _("Open case"), link(case, case.get_kind_display()), ""
     yield _("Player's address"), masked_address(order.client_ip) or "–", ""
+
+
+def _store_facts(facts: Facts) -> Iterator[tuple[object, object, str]]:
+    """What only stores have, of the attempt that was paid, else of the newest: nothing where no store sells."""
+    paid = facts.applied.attempt if facts.applied else None
+    attempt = paid or next((one for one in reversed(facts.attempts) if one.store_product_id), None)
+    if attempt is None:
+        return
+    if attempt.store_product_id:
+        yield _("Store product"), attempt.store_product_id, ""
+    if attempt.payer:
+        yield _("Who has to pay"), tail(attempt.payer), ""
+    if attempt.handle:
+        yield _("Provider's name for it"), tail(attempt.handle), ""
+    if attempt.confirmed_at is not None:
+        yield _("Store told of delivery"), clock(attempt.confirmed_at), ""
+    elif attempt.state == AttemptState.PAID and waits_for_confirmation(attempt):
+        yield _("Store told of delivery"), mark(_("not yet"), "working"), ""
 
 
 def _money_facts(facts: Facts) -> Iterator[tuple[object, object, str]]:
@@ -239,10 +260,7 @@ def _money_facts(facts: Facts) -> Iterator[tuple[object, object, str]]:
     others = [payment for payment in facts.payments if payment not in of_stores]
     for payment in of_stores:
         charged = prose.amount(payment.amount_minor, payment.currency)
-        if payment.environment == order.environment:
-            yield _("Charged by the store"), charged, "figure"
-        else:
-            yield _("Charged by the store"), with_play_mark(charged, payment, order), "figure decide"
+        yield _("Charged by the store"), with_play_mark(charged, payment, order), "figure"
     if of_stores and not others:
         return
     received = sum(payment.amount_minor for payment in others if payment.currency == order.currency)

@@ -1,55 +1,39 @@
 """The evidence of an order on this floor, table by table: attempts, money, notifications, cases."""
 
-from collections.abc import Callable, Sequence
-
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from channels_app.admin.notifications import verdict_mark
 from channels_app.console.cells import tail, when, yuan
 from channels_app.console.pages import Panel, table
-from channels_app.console.words import link, mark, money_in_prose, number
+from channels_app.console.words import link, money_in_prose, number
 from orders import narrating
 from orders.admin.states import attempt_mark, case_mark, use_mark, with_play_mark
 from orders.casefile import facts, prose
-from orders.confirming import waits_for_confirmation
-from orders.models import AttemptState, Order, PaymentAttempt
+from orders.models import Order, PaymentAttempt
 
 
 def attempts(request: HttpRequest, order: Order) -> Panel:
     """Every try at a provider."""
-    found = list(order.attempts.select_related("account").order_by("pk")[: facts.SHOWN_AT_MOST])
     return table(
         _("Payment attempts"),
-        found,
+        order.attempts.select_related("account").order_by("pk")[: facts.SHOWN_AT_MOST],
         [
             (_("When"), lambda attempt: when(attempt.created_at)),
             (_("Payment method"), lambda attempt: prose.method_name(attempt.method)),
-            (_("Attempt number"), lambda attempt: link(attempt, number(attempt.attempt_no))),
+            (_("Attempt number"), lambda attempt: _attempt_number(attempt, order)),
             (_("Account"), lambda attempt: link(attempt.account, attempt.account.code)),
-            *_of_stores(found),
             (_("State"), attempt_mark),
         ],
         empty=_("The player has not chosen a way to pay yet. Every try at a provider would stand here."),
     )
 
 
-def _of_stores(attempts: Sequence[PaymentAttempt]) -> list[tuple[object, Callable[[PaymentAttempt], object]]]:
-    """What only stores have: no column where no attempt would fill it."""
-    columns: list[tuple[object, Callable[[PaymentAttempt], object], bool]] = [
-        (_("Store product"), lambda attempt: attempt.store_product_id, any(one.store_product_id for one in attempts)),
-        (_("Who has to pay"), lambda attempt: tail(attempt.payer), any(one.payer for one in attempts)),
-        (_("Provider's name for it"), lambda attempt: tail(attempt.handle), any(one.handle for one in attempts)),
-        (_("Store told of delivery"), _told, any(waits_for_confirmation(one) or one.confirmed_at for one in attempts)),
-    ]
-    return [(heading, cell) for heading, cell, is_filled in columns if is_filled]
-
-
-def _told(attempt: PaymentAttempt) -> object:
-    """When the store was told that the goods were delivered; that it waits to be told."""
-    if attempt.confirmed_at is None and attempt.state == AttemptState.PAID and waits_for_confirmation(attempt):
-        return mark(_("not yet"), "working")
-    return when(attempt.confirmed_at)
+def _attempt_number(attempt: PaymentAttempt, order: Order) -> object:
+    """Made of the order's own it is shown whole; a store's UUID says nothing to anybody."""
+    if attempt.attempt_no.startswith(order.order_no):
+        return link(attempt, number(attempt.attempt_no))
+    return tail(attempt.attempt_no, attempt)
 
 
 def payments(request: HttpRequest, order: Order) -> Panel:
@@ -59,11 +43,11 @@ def payments(request: HttpRequest, order: Order) -> Panel:
         order.payments.select_related("account", "attempt").order_by("pk")[: facts.SHOWN_AT_MOST],
         [
             (_("Paid (provider's clock)"), lambda payment: when(payment.paid_at)),
-            (_("Provider transaction"), lambda payment: link(payment, number(payment.transaction_id))),
+            (_("Provider transaction"), lambda payment: tail(payment.transaction_id, payment)),
             (_("Charged (yuan)"), lambda payment: yuan(payment.amount_minor, payment.currency)),
             (_("List price (yuan)"), lambda payment: yuan(order.amount_minor, order.currency)),
-            (_("Proved by"), lambda payment: payment.get_source_display()),
             (_("Used for this order"), lambda payment: with_play_mark(use_mark(payment), payment, order)),
+            (_("Proved by"), lambda payment: payment.get_source_display()),
         ],
         empty=_("No money has arrived for this order. Every payment would stand here, used or held."),
     )

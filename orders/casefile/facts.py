@@ -86,6 +86,20 @@ class Facts:
         return next((payment for payment in self.payments if payment.applied), None)
 
     @property
+    def charged(self) -> tuple[int, str]:
+        """What the payer was charged, in minor units of a currency; the order's price while nothing counts for it."""
+        payment = self.applied
+        if payment is None:
+            return self.order.amount_minor, self.order.currency
+        return payment.amount_minor, payment.currency
+
+    @property
+    def is_play_money(self) -> bool:
+        """Whether a store's reviewer bought a real order in the store's sandbox."""
+        payment = self.applied
+        return payment is not None and payment.environment != self.order.environment
+
+    @property
     def held(self) -> Sequence[Payment]:
         """Money that arrived and is not used."""
         return [payment for payment in self.payments if not payment.applied]

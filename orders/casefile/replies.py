@@ -47,7 +47,7 @@ def _about(facts: Facts) -> dict[str, str]:
     return {
         "order": order.order_no,
         "goods": prose.goods(order),
-        "amount": prose.amount(order.amount_minor, order.currency),
+        "amount": prose.amount(*facts.charged),
         "receiver": prose.receiver(order),
     }
 
@@ -117,7 +117,7 @@ def _late_payment(facts: Facts) -> str:
 
 def _amount_differs(facts: Facts) -> str:
     received = _held(payment_behind(facts, CaseKind.AMOUNT_DIFFERS), facts)
-    asked = _about(facts)["amount"]
+    asked = prose.amount(facts.order.amount_minor, facts.order.currency)
     return prose.together(
         _("we have received %(amount)s for order %(order)s, which asks %(asked)s. It is safe and we are checking.")
         % {**received, "asked": asked},

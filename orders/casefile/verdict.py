@@ -46,6 +46,7 @@ ACTS: Mapping[Kind, Sequence[str]] = {
     **dict.fromkeys(Kind, _MONEY_FIRST),
     **dict.fromkeys(TO_DECIDE.values(), _CASE_FIRST),
     **dict.fromkeys((Kind.ON_ITS_WAY, Kind.RETRYING, Kind.NOT_TOLD, Kind.PARKED), _GOODS_FIRST),
+    Kind.UNCONFIRMED: ("hand_over", "close_case", "ask"),
 }
 
 

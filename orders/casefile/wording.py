@@ -28,8 +28,13 @@ def _paid(facts: Facts) -> str:
     """Who paid what, when and how."""
     order = facts.order
     assert order.paid_at is not None  # noqa: S101  # a constraint: paid orders say when
-    return _("The player paid %(amount)s with %(provider)s at %(at)s; the money is safe.") % {
-        "amount": prose.amount(order.amount_minor, order.currency),
+    said = (
+        _("A listed reviewer bought it with play money (%(amount)s) of %(provider)s at %(at)s.")
+        if facts.is_play_money
+        else _("The player paid %(amount)s with %(provider)s at %(at)s; the money is safe.")
+    )
+    return said % {
+        "amount": prose.amount(*facts.charged),
         "provider": prose.provider_of_method(order.method),
         "at": prose.moment(order.paid_at, now=facts.now),
     }

@@ -12,7 +12,7 @@ from orders.models import Order
 from orders.problems import Problem
 
 _LONGEST_QR_TEXT = 512
-# Both providers' codes live two hours, whatever the order's own limit.
+# WeChat Pay's and Alipay's codes live two hours, whatever the order's own limit.
 _CODE_LIVES = timedelta(hours=2)
 
 _QR_TEXTS = ("code_url", "qr_code")

@@ -34,6 +34,12 @@ class Brand:
     name: Text
     app: Text  # the app that scans its QR codes
     mark: str = "card"  # which picture of templates/checkout/_brand.html
+    company: Text = ""  # whose name it bears where the name is that of a thing
+
+    @property
+    def who(self) -> Text:
+        """How a sentence speaks of the provider itself."""
+        return self.company or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +66,7 @@ _BRANDS: Mapping[str, Brand] = {
     # Bought inside a store's own dialogue: never offered here, but what such an order shows when it is looked at.
     "apple": Brand("App Store", "App Store", "apple"),
     "google": Brand("Google Play", "Google Play", "google"),
-    "stripe": Brand(_("Bank card"), _("Bank card"), "card"),
+    "stripe": Brand(_("Bank card"), _("Bank card"), "card", "Stripe"),
 }
 JSAPI = "wechatpay_jsapi"
 

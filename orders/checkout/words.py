@@ -48,7 +48,7 @@ def notice(code: str, *, stage: Stage, method: str = "") -> Text:
     if stage is not Stage.OPEN and stage not in OVER:
         return ""
     if code in ABOUT_PROVIDER:
-        return str(ABOUT_PROVIDER[code]) % {"provider": brand_of(method).name} if method else OTHERWISE
+        return str(ABOUT_PROVIDER[code]) % {"provider": brand_of(method).who} if method else OTHERWISE
     return BEFORE_PAYING.get(code, OTHERWISE)
 
 

@@ -121,7 +121,7 @@ class TestReplacingKeys:
 
 
 # Their no to a number that cannot exist comes without a signature: it proves that they know us, and no more.
-SIGNS_NO_REFUSAL = frozenset({"apple", "huawei", "taptap", "xiaomi"})
+SIGNS_NO_REFUSAL = frozenset({"apple", "google", "huawei", "stripe", "taptap", "xiaomi"})
 
 
 class TestCheckingAnAccount:

@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from channels_app import inbox, vault
 from channels_app.accounts import forget_accounts, save_account
+from channels_app.admin.microscope import reading_in_words, step_in_words
+from channels_app.microscope import Reading
 from channels_app.models import AuditEntry, Notification, Verdict
 from orders.models import Order, Payment
 from tests import keys
@@ -106,6 +108,33 @@ class TestWhy:
         assert "out_trade_no" not in text
         row.refresh_from_db()
         assert (Payment.objects.count(), row.verdict) == before
+
+
+class TestWhatProvidersSend:
+    """Whatever a provider may send has words: every kind of message, every step at which it may fail, every verdict."""
+
+    def test_of_every_kind(self):
+        for says in ("payment", "refund", "dispute", "hint", "foreign", "nothing"):
+            assert "genuine" in str(reading_in_words(Reading("", "", says=says)))
+
+    @pytest.mark.parametrize(
+        "step", ["certificates", "transaction_certificates", "transaction_header", "keys", "asking"]
+    )
+    def test_at_every_step(self, step):
+        means, what_to_do = step_in_words(step)
+        assert means != step
+        assert what_to_do != "Engineers must look."
+
+    def test_whose_provider_is_being_asked(self, busy_shop, staff):
+        hint = Notification.objects.order_by("pk").first()
+        at = timezone.now()
+        Notification.objects.filter(pk=hint.pk).update(verdict="asking", judged_at=None, asked=3, ask_at=at)
+        browser = staff(SEES)
+        text = read(browser.get(page_of(hint)))
+        assert "a hint: the provider is asked" in text
+        assert "Times asked 3 Asked next" in text
+        listed = read(browser.get("/admin/channels_app/notification/?verdict=asking"))
+        assert listed.count("a hint: the provider is asked") > 1  # in the filter, and in the row
 
 
 class TestProcessing:

@@ -3,6 +3,7 @@
 import html
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -128,6 +129,31 @@ class TestLetter:
         with CaptureQueriesContext(connection) as many:
             browser.get(page_of(order))
         assert len(many) <= len(few) + 1
+
+
+class TestStores:
+    """What only stores have stands with the attempt: their product, their name for it, whether they were told."""
+
+    def test_is_shown_where_it_is_filled(self, busy_shop, staff):
+        order = busy_shop.bought
+        token = "AO-J1OwsomethingVeryLongThatNobodyReads" * 4
+        order.attempts.update(
+            store_product_id="com.game.gems60", payer="0123456789abcdef0123456789abcdef", handle=token,
+            confirmed_at=timezone.now(),
+        )  # fmt: skip
+        browser = staff(SEES, "orders.view_paymentattempt")
+        page = browser.get(page_of(order)).content.decode()
+        for said in ("com.game.gems60", f'data-copy="{token}"', "Store told of delivery", "…abcdef"):
+            assert said in page, said
+        assert f">{token}<" not in page
+        own = browser.get(page_of(order.attempts.get())).content.decode()
+        assert f'data-copy="{token}"' in own
+        assert f">{token}<" not in own
+
+    def test_is_no_column_where_no_store_is(self, busy_shop, staff):
+        text = read(staff(SEES).get(page_of(busy_shop.bought)))
+        for heading in ("Store product", "Who has to pay", "Provider's name for it", "Store told of delivery"):
+            assert heading not in text
 
 
 class TestSummary:
@@ -329,6 +355,27 @@ class TestCases:
         listed = browser.get(reverse("admin:orders_case_changelist"))
         assert "4 h over" in read(listed)
         assert "This was due by" in read(browser.get(page_of(case)))
+
+    def test_shows_the_deadline_of_a_bank_and_not_our_own(self, busy_shop, staff):
+        due = timezone.now() + timedelta(hours=3)
+        dispute = Case.objects.create(
+            kind=CaseKind.DISPUTE, subject="dispute:wx1:du_1", environment="sandbox", game=busy_shop.game,
+            order=busy_shop.bought, account=busy_shop.account, amount_minor=600, currency="CNY",
+            detail="fraudulent: needs_response", opened_at=timezone.now(), due_at=due,
+        )  # fmt: skip
+        browser = staff("orders.view_case", "orders.view_order", "orders.close_case")
+        clock = timezone.localtime(due, ZoneInfo("Asia/Shanghai")).strftime("%H:%M")
+        for page in (page_of(dispute), "/admin/orders/case/"):
+            assert clock in read(browser.get(page)), page
+        assert "The buyer's bank disputes ¥6.00: fraudulent: needs_response" in read(browser.get(page_of(dispute)))
+
+    def test_offers_decisions_that_fit(self, busy_shop, staff):
+        browser = staff("orders.view_case", "orders.close_case")
+        case = Case.objects.get(closed_at=None)
+        assert "the bank decided for us" not in read(browser.get(act(case, "close")))
+        browser.post(act(case, "close"), {"decision": "won", "reason": "no bank at all"})
+        case.refresh_from_db()
+        assert case.closed_at is None
 
     def test_the_page_shows_the_verdict_on_its_order(self, busy_shop, staff):
         text = read(staff("orders.view_case").get(page_of(busy_shop.waiting.cases.get())))

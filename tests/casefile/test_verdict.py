@@ -11,8 +11,9 @@ from orders.casefile.facts import DeliveryFacts, Receiver
 from orders.casefile.kinds import Kind, kind_of
 from orders.casefile.moments import Moment, Tone, fold
 from orders.casefile.replies import reply_to
+from orders.casefile.timeline import tell
 from orders.casefile.verdict import ACTS, TONES, judge
-from orders.cases import LIMIT_HOURS, QUEUES, Decision
+from orders.cases import LIMIT_HOURS, QUEUES, Decision, decisions_for
 from orders.models import CaseKind, DeliveryState, OrderState
 from tests.casefile.made_up import DELIVERIES, NOW, attempt, case, every_combination, facts, order, payment
 
@@ -52,6 +53,27 @@ class TestEveryState:
 
     def test_every_kind_of_case_has_a_limit_and_somebody_whose_turn_it_is(self):
         assert set(LIMIT_HOURS) == set(QUEUES) == set(CaseKind)
+
+    def test_every_kind_of_case_can_be_ended_by_some_decision_that_means_something(self):
+        for kind in CaseKind:
+            assert Decision.EXPLAINED in decisions_for(kind)
+            assert (Decision.WON in decisions_for(kind)) is (kind is CaseKind.DISPUTE)
+
+    def test_whom_somebody_outside_waits_for_has_their_deadline(self):
+        soon = case(CaseKind.DISPUTE, opened=NOW - timedelta(hours=1))
+        soon.due_at = NOW + timedelta(hours=2)
+        seen = facts(order(), cases=[soon])
+        assert "16:36" in judge(seen).advice
+        (coming,) = [moment for moment in tell(seen) if moment.future]
+        assert (coming.at, "nobody hears us later" in coming.words) == (soon.due_at, True)
+        soon.due_at = NOW + timedelta(days=9)  # our own limit comes first
+        assert soon.due_at not in [moment.at for moment in tell(seen)]
+
+    def test_goods_under_way_are_urgent_once_the_store_may_take_the_money_back(self):
+        waiting = {"delivery": DELIVERIES["refused"]}
+        pending = order(delivery=DeliveryState.PENDING)
+        assert judge(facts(pending, **waiting)).tone is Tone.WORKING
+        assert judge(facts(pending, kinds=(CaseKind.UNCONFIRMED,), **waiting)).tone is Tone.DECIDE
 
     def test_what_a_person_must_decide_comes_before_what_is_going_well(self, everything):
         for _seen, verdict, _reply in everything:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import requests
+from django.conf import settings
 from django.test import Client
 
 from channels_app.accounts import enable_method, save_account
@@ -80,10 +81,10 @@ class Shop:
     def __init__(self, simulator: RunningSimulator, channel: Channel):
         self.url = simulator.url
         for provider in PROVIDERS:
-            credentials = simulator.store.merchant(provider, f"shop-{provider}", base_url=simulator.url)
-            account = save_account(
-                provider=provider, code=f"shop-{provider}", environment="sandbox", credentials=credentials
-            )
+            code = f"shop-{provider}"
+            told_at = f"{settings.PUBLIC_BASE_URL}/notify/{provider}/{code}"
+            credentials = simulator.store.merchant(provider, code, base_url=simulator.url, notify_url=told_at)
+            account = save_account(provider=provider, code=code, environment="sandbox", credentials=credentials)
             for method in ADAPTERS[provider].methods:
                 enable_method(channel=channel, method=method, account=account)
 

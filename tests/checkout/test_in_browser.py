@@ -34,7 +34,7 @@ def tab(site, tab):
 
 
 @pytest.fixture
-def order(client, api_key, shop, site):
+def order(client, api_key, site, shop):
     """An order in a shop whose providers answer."""
     return make_order(client, api_key, role_id="霜降夜行", zone_id="3")
 
@@ -293,6 +293,37 @@ class TestByForm:
         page.evaluate("history.back()")
         page.until_text("选择支付方式")
         assert page.evaluate("document.querySelector('input:checked').value") == "unionpay_gateway"
+
+
+class TestByCard:
+    """A card is typed on Stripe's page and never on ours; a declined one loses nothing."""
+
+    @pytest.fixture
+    def order(self, client, api_key, game, site, shop):
+        """An order in dollars."""
+        game.products.get().prices.create(currency="USD", amount_minor=99)
+        return make_order(client, api_key, currency="USD")
+
+    @pytest.mark.parametrize(
+        ("device", "language", "button", "goods"),
+        [
+            ({}, "en-GB", "Pay $0.99", "Paid and delivered"),
+            ({"width": 390, "height": 844, "mobile": True}, "zh-CN", "付款 $0.99", "付款成功，已到账"),
+        ],
+    )
+    def test_there_and_back_to_the_goods(self, order, link, shop, tab, device, language, button, goods):
+        page = tab(language=language, **device)
+        page.goto(link)
+        assert page.evaluate("document.querySelector('.bar button').textContent") == button
+        choose(page, "stripe_card")
+        page.until(f"location.href.startsWith({json.dumps(shop.url)})", "Stripe's page")
+        page.click("button[formaction$=decline]")
+        page.until("document.querySelector('[role=alert]') !== null", "the refusal of the card")
+        page.click("button.main")
+        page.until_text(goods)
+        assert page.address.partition("?")[0] == link.partition("?")[0]
+        assert order.attempts.count() == 1
+        assert_delivered_once(order)
 
 
 class TestPaidAndNotArrived:

@@ -9,8 +9,11 @@ from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
+from channels_app.providers import METHODS
+from channels_app.providers.base import PayKind
 from orders.authentication import client_token
 from orders.models import Order
+from orders.ordering import methods_of
 from tests import keys
 from tests.buying import attempt_at, make_order, settle
 from tests.checkout.conftest import (
@@ -209,6 +212,27 @@ class TestMethods:
         answer = player.look()
         assert methods_shown(answer) == []
         assert "这笔订单不能在本页付款" in words(answer)
+
+    @pytest.mark.parametrize("device", [DESKTOP, PHONE, WECHAT])
+    def test_what_a_store_sells_is_bought_in_the_game(self, client, api_key, game, shop, device):
+        stores = [code for code, method in METHODS.items() if method.kind is PayKind.STORE or method.sells_products]
+        game.products.update(store_ids=dict.fromkeys(stores, "gems60"))
+        at_store = Player(make_order(client, api_key), device=device)
+        assert set(stores) <= set(methods_of(at_store.order))
+        assert not set(stores) & set(methods_shown(at_store.look(openid="oUpF8uMuAJO_M2pxb1Q9zNjWeS6o")))
+        for method in stores:
+            assert at_store.press("pay", method=method).status_code == 400
+        assert at_store.order.attempts.count() == 0
+
+    def test_an_order_that_only_a_store_can_take_leads_back_to_the_game(self, client, api_key, game, shop, channel):
+        game.products.update(store_ids={"apple_iap": "gems60"})
+        game.return_url = "mygame://back?order={order_no}"
+        game.save()
+        channel.methods.exclude(method="apple_iap").delete()
+        at_store = Player(make_order(client, api_key))
+        answer = at_store.look()
+        assert "请回到游戏付款" in words(answer)
+        assert f'href="mygame://back?order={at_store.order.order_no}"' in answer.content.decode()
 
     @pytest.mark.parametrize("method", ["wechatpay_app", "wechatpay_jsapi", "alipay_wap", "nothing", ""])
     def test_a_form_cannot_ask_for_what_is_not_offered(self, player, method):

@@ -3,14 +3,19 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
+from channels_app import inbox
 from channels_app.accounts import save_account
-from channels_app.models import RefusedTally
+from channels_app.models import Environment, Notification, RefusedTally
+from channels_app.providers import ADAPTERS
+from channels_app.providers.base import RawNotification
 from fulfillment.models import EndpointState, WebhookAttempt, WebhookEndpoint
-from orders.models import Payment
+from orders.models import Order, Payment
 from payments_site.console.home import health
 from payments_site.console.home.figures import read_hours
+from payments_site.console.home.stores import stores
 from tests import keys
 from tests.home.conftest import scope_for
 from tests.revenue.conftest import fold
@@ -184,3 +189,79 @@ class TestOurselves:
         assert health.ourselves([], now=now).state == "Sums behind: ours"
         fold()
         assert health.ourselves([], now=now).tone == "done"
+
+
+class TestStores:
+    """What stores wait for from us: answers about their hints, word of deliveries, a look at their lists."""
+
+    @pytest.fixture
+    def account(self, wechat_account):
+        """An account at a provider that hints, wants to be told and has a list."""
+        provider = next(code for code, adapter in ADAPTERS.items() if hasattr(adapter, "follow"))
+        type(wechat_account).objects.update(provider=provider, listed_until=timezone.now())
+        wechat_account.refresh_from_db()
+        return wechat_account
+
+    def cell(self, game, now):
+        return stores(scope_for(game, environment=Environment.SANDBOX), now=now)
+
+    def hint(self, account, at):
+        raw = RawNotification(headers={}, body=b"{}", received_at=at)
+        kept = inbox.keep(raw, account=account, remote_addr="")
+        Notification.objects.filter(pk=kept).update(verdict="asking", ask_at=at)
+
+    def untold(self, shop, account, at):
+        order = shop.purchase()
+        Order.objects.filter(pk=order.pk).update(settled_at=at, delivered_at=at, created_at=at - timedelta(seconds=9))
+        order.attempts.update(state="paid", next_query_at=at, account=account)
+
+    def test_are_no_matter_without_such_an_account(self, game, wechat_account, now):
+        assert self.cell(game, now) == []
+
+    def test_are_normal_when_nothing_waits_long(self, game, account):
+        now = timezone.now()
+        self.hint(account, now - timedelta(minutes=2))
+        (cell,) = self.cell(game, now)
+        assert (cell.tone, cell.figure, cell.usual) == ("done", "1 waiting", "ask 1, tell 0; oldest 2 m")
+
+    def test_that_do_not_answer_about_a_hint_are_said(self, game, account):
+        now = timezone.now()
+        self.hint(account, now - timedelta(minutes=16))
+        (cell,) = self.cell(game, now)
+        assert (cell.tone, cell.state) == ("working", "Does not answer")
+
+    @pytest.mark.parametrize(("hours", "tone"), [(0, "done"), (2, "working"), (25, "decide")])
+    def test_that_were_not_told_of_a_delivery_are_said(self, shop, game, account, hours, tone):
+        now = timezone.now()
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")  # the past cannot be sold in
+        self.untold(shop, account, now - timedelta(hours=hours))
+        (cell,) = self.cell(game, now)
+        assert (cell.tone, "ask 0, tell 1" in cell.usual) == (tone, True)
+
+    def test_whose_list_was_not_read_are_said(self, game, account, settings):
+        if not hasattr(ADAPTERS[account.provider], "happenings"):
+            type(account).objects.update(provider=_with_list())
+        now = timezone.now()
+        type(account).objects.update(listed_until=now - timedelta(seconds=3 * settings.LISTING_INTERVAL_S + 60))
+        (cell,) = self.cell(game, now)
+        assert (cell.tone, cell.state) == ("working", "List not read")
+        type(account).objects.update(state="closed")
+        (cell,) = self.cell(game, now)
+        assert cell.tone == "done"
+
+    def test_that_only_hint_can_reach_us(self, game, account):
+        """Their payments are all found by asking, because asking is what their messages lead to."""
+        now = timezone.now()
+        for number in range(3):
+            self.hint(account, now)
+            Payment.objects.create(
+                account=account, environment="sandbox", transaction_id=f"T{number}", attempt_no="", amount_minor=600,
+                currency="CNY", applied=False, hold_reason="unmatched", source="query", paid_at=now, received_at=now,
+            )  # fmt: skip
+        scope = scope_for(game, environment=Environment.SANDBOX)
+        assert not any(one.cannot_reach_us for one in health.messages(scope, now=now))
+
+
+def _with_list() -> str:
+    return next(code for code, adapter in ADAPTERS.items() if hasattr(adapter, "happenings"))

@@ -12,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from channels_app.models import AuditEntry
+from channels_app.providers import ADAPTERS
 from fulfillment.models import Delivery, GameEvent, Player
+from orders.casefile import prose
 from orders.models import Case, Game, GameStaff, Order, OrderEvent, Payment
 from orders.number_shapes import cleaned, shape_of
+from orders.receipts import where
 from tests.console.conftest import page_of
 
 LOOKER = "orders.view_order"
@@ -40,6 +43,16 @@ class TestOneHit:
     def test_opens_the_order_by_a_later_attempt(self, busy_shop, staff):
         again = busy_shop.attempt(busy_shop.waiting, attempt_no=busy_shop.waiting.order_no + "02")
         assert look_up(staff(LOOKER), again.attempt_no)["Location"] == page_of(busy_shop.waiting)
+
+    def test_opens_the_order_by_the_token_that_apple_has_for_it(self, busy_shop, staff):
+        busy_shop.attempt(busy_shop.waiting, attempt_no="5f1b2c3d4e5f4a6b8c7d9e0f1a2b3c4d")
+        browser = staff(LOOKER)
+        for pasted in ("5F1B2C3D-4E5F-4A6B-8C7D-9E0F1A2B3C4D", "5f1b2c3d4e5f4a6b8c7d9e0f1a2b3c4d"):
+            assert look_up(browser, pasted)["Location"] == page_of(busy_shop.waiting)
+
+    def test_opens_the_order_by_a_store_number_in_small_letters(self, busy_shop, staff):
+        bought = busy_shop.purchase("player5", transaction_id="GPA.3312-4567-8901-23456")
+        assert look_up(staff(LOOKER), "gpa.3312-4567-8901-23456")["Location"] == page_of(bought)
 
     def test_opens_the_order_by_money_that_is_held(self, busy_shop, staff):
         answer = look_up(staff(LOOKER, "orders.view_payment"), "4200000000000000000000000002")
@@ -188,6 +201,16 @@ class TestNothingFound:
             ("20260327G1M88EJCQ9ZERPKMNQ38YT02", "ours"),
             ("MQ2XKJP4RT7", "apple"),
             ("GPA.3312-4567-8901-23456", "google"),
+            ("2000000123456789", "apple"),
+            ("350001234567890", "apple"),
+            ("pi_3MtwBwLkdIwHu7ix28a3tqPa", "stripe"),
+            ("cs_test_a1b2c3d4e5f6g7h8i9", "stripe"),
+            ("du_1MtJUT2eZvKYlo2CNaw2HvEv", "stripe"),
+            ("xx_3MtwBwLkdIwHu7ix28a3tqPa", None),
+            ("202603271439001234567", "unionpay"),
+            ("5f1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d", "token"),
+            ("5f1b2c3d4e5f4a6b8c7d9e0f1a2b3c4d", "token"),
+            ("5f1b2c3d4e5f-4a6b-8c7d-9e0f1a2b3c4d", None),
             ("24550734", "player"),
             ("霜降夜行", None),
         ],
@@ -195,6 +218,21 @@ class TestNothingFound:
     def test_knows_whose_number_it_is(self, number, code):
         shape = shape_of(number)
         assert (shape.code if shape else None) == code
+
+    def test_speaks_of_every_provider_by_its_own_label(self):
+        for code, adapter in ADAPTERS.items():
+            assert prose.provider(code) == str(adapter.label)
+            assert where(code)
+
+    def test_says_where_a_player_finds_the_number(self, busy_shop, staff):
+        assert "Bills → the payment" in words(look_up(staff(LOOKER), UNKNOWN))
+
+    def test_lets_a_person_say_whose_number_it_is(self, busy_shop, staff):
+        """What looks like nothing we know may be a provider's all the same."""
+        browser = staff(LOOKER, "orders.ask_provider")
+        assert '<option value="wechatpay">' in look_up(browser, "XY-17902886508").content.decode()
+        for number in ("霜降夜行", UNKNOWN, "20260327G1M88EJCQ9ZERPKMNQ38YT", "24550734"):
+            assert 'name="provider"' not in look_up(browser, number).content.decode()
 
     def test_cleans_without_harming(self):
         for number in (UNKNOWN, "霜降夜行", "role-9_x", "a:b" * 3, str(uuid4())):
@@ -289,6 +327,22 @@ class TestAskingTheProvider:
         assert (Payment.objects.count(), Case.objects.count()) == (0, 0)
         order.refresh_from_db()
         assert order.state == "pending"
+
+    def test_asks_whom_a_person_names(self, simulated, browser):
+        order, number = self.paid_in_silence(simulated)
+        answer = browser.post("/admin/look-up/ask/", {"q": number, "provider": "alipay"})
+        assert "it has no such payment" in words(answer)
+        order.refresh_from_db()
+        assert order.state == "pending"
+
+    def test_asks_nobody_that_does_not_exist(self, simulated, browser):
+        answer = browser.post("/admin/look-up/ask/", {"q": "XY-17902886508", "provider": "nobody"})
+        assert answer.status_code == 302
+
+    def test_says_when_a_provider_is_never_asked_by_such_a_number(self, simulated, browser):
+        answer = self.ask(browser, "202603271439001234567")  # UnionPay is asked by our own number
+        assert "cannot be asked by such a number" in words(answer)
+        assert "You can answer the player" not in words(answer)
 
     def test_says_when_the_provider_cannot_be_asked(self, simulated, browser):
         _order, number = self.paid_in_silence(simulated)

@@ -65,6 +65,7 @@ class Side:
     def _handler(side):  # noqa: N805  # `self` is the handler's below
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body leave together, or each answer waits for an acknowledgement
 
             def do(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -47,7 +47,7 @@ class TestDefects:
             ({"private_key": keys.public_pem("google caller")}, "private_key"),
             ({"private_key": elliptic_pem("an elliptic key")}, "private_key"),
         ],
-        ids=str,
+        ids=lambda value: str(value)[:45],
     )  # fmt: skip
     def test_of_the_key_file_are_named(self, changes, words):
         with pytest.raises(CredentialsInvalid, match=r"^service_account") as caught:

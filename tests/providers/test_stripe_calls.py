@@ -26,6 +26,7 @@ from channels_app.providers.stripe import StripeAdapter
 from channels_app.providers.transport import ConnectFailed
 from tests.providers.stripe_side import (
     CHARGE,
+    DISPUTE,
     INTENT,
     MISSING,
     PAID_AT,
@@ -37,6 +38,7 @@ from tests.providers.stripe_side import (
     StripeSide,
     charge,
     credentials,
+    dispute,
     intent,
     listed,
     no,
@@ -380,10 +382,11 @@ class TestAskingAboutAPage:
 class TestFinding:
     """A person has whatever number Stripe's Dashboard shows."""
 
-    def test_by_payment_charge_and_page(self, adapter, stripe):
+    def test_by_payment_charge_page_refund_and_dispute(self, adapter, stripe):
         for number, answers in (
             (f" {INTENT} ", [intent(NO)]), (CHARGE, [charge(NO), intent(NO)]),
             (SESSION, [session(NO, status="complete", payment_intent=intent(NO))]),
+            (REFUND, [refund(), intent(NO)]), (DISPUTE, [dispute(), intent(NO)]),
         ):  # fmt: skip
             stripe.will(*answers)
             proof = adapter.find(number).proof
@@ -393,7 +396,9 @@ class TestFinding:
         stripe.will(intent())
         assert adapter.find(INTENT).proof.attempt_no == ""
 
-    @pytest.mark.parametrize("number", ["", "4200001234202601021234567890", "du_1", "pi_a b", "py_"])
+    @pytest.mark.parametrize(
+        "number", ["", "4200001234202601021234567890", "txn_1", "pi_a b", "py_", "xx_1", "re_1/../2"]
+    )
     def test_asks_nobody_about_what_is_no_number_of_stripes(self, adapter, stripe, number):
         assert adapter.find(number).standing == Standing.UNKNOWN
         assert stripe.calls == []

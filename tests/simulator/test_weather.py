@@ -81,7 +81,7 @@ class TestModes:
 
     def test_nonsense_is_refused_and_changes_nothing(self, control):
         for asked in (
-            {"provider": "stripe", "mode": "ok"},
+            {"provider": "nobody", "mode": "ok"},
             {"provider": "alipay", "mode": "fog"},
             {"provider": "alipay", "mode": "reset", "calls": ["dance"]},
             {"provider": "alipay", "mode": "reset", "count": 0},

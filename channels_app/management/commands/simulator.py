@@ -1,4 +1,4 @@
-"""`simulator`: WeChat Pay and Alipay on one port of this machine, for trying out and testing. Never in production."""
+"""`simulator`: every provider on one port of this machine, for trying out and testing. Never in production."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from channels_app.simulator.server import serve
 
 
 class Command(BaseCommand):
-    help = "Run the provider simulator (DEBUG only): WeChat Pay, Alipay and every kind of bad weather."
+    help = "Run the provider simulator (DEBUG only): every provider, in every kind of bad weather."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -44,8 +44,9 @@ def _cell(accounts: list[MerchantAccount], now: datetime) -> Cell:
         name=_("Stores"),
         tone="done",
         state=_("Normal"),
-        figure=_("%(hints)d to ask · %(untold)d to tell") % {"hints": hints, "untold": untold},
-        usual=_("oldest %(age)s") % {"age": age(now - min(one for one in (hint, oldest) if one))}
+        figure=_("%(count)d waiting") % {"count": hints + untold},
+        usual=_("ask %(hints)d, tell %(untold)d; oldest %(age)s")
+        % {"hints": hints, "untold": untold, "age": age(now - min(one for one in (hint, oldest) if one))}
         if hint or oldest
         else _("nothing waits"),
         last=_("lists read %(age)s ago") % {"age": age(now - read)} if read else NOTHING,

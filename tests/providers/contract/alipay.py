@@ -14,6 +14,7 @@ class _Alipay(Side):
     done = (200, b"success")
     refused = (401, b"fail")
     later = (503, b"fail")
+    proves_with = ("alipay_public_key",)
 
     def credentials(self):
         return keys.alipay_credentials()

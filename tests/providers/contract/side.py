@@ -80,6 +80,7 @@ class Side(ABC):
     tells_environment: ClassVar[bool] = False
     tells_merchant: ClassVar[bool] = True
     refund_brings_payment: ClassVar[bool] = False  # told before its payment, a refund keeps it from delivering
+    proves_with: ClassVar[tuple[str, ...]] = ()  # optional credentials, one of which it takes to believe a message
     sandbox_only: ClassVar[Mapping[str, object]] = {}  # credentials that an account of real money must refuse
 
     @property

@@ -123,6 +123,12 @@ class TestCredentials:
                 with pytest.raises(CredentialsInvalid, match=field.name):
                     build_adapter(side.code, {**whole, field.name: nothing}, live=False)
 
+    def test_without_what_the_provider_signs_with_are_refused(self, side):
+        whole = side.credentials()
+        for nothing in ({}, dict.fromkeys(side.proves_with, ""), dict.fromkeys(side.proves_with)):
+            few = {name: value for name, value in whole.items() if name not in side.proves_with} | nothing
+            assert bool(_refusal(side, few)) is bool(side.proves_with)
+
     def test_hold_every_field_that_the_console_asks_for_and_no_other(self, side, adapter):
         known = {field.name for field in adapter.fields}
         assert {field.name for field in adapter.fields if field.required} <= set(side.credentials()) <= known

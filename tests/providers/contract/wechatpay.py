@@ -16,6 +16,7 @@ class _WechatPay(Side):
     done = (204, b"")
     refused = (401, b'"FAIL"')
     later = (503, b'"FAIL"')
+    proves_with = ("public_key_id", "public_key")
     signed_headers = ("wechatpay-timestamp", "wechatpay-nonce", "wechatpay-signature", "wechatpay-serial")
 
     def start(self):
