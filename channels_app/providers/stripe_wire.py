@@ -54,8 +54,8 @@ _STANDINGS: Mapping[str, Standing] = MappingProxyType(
     }
 )
 _SESSIONS: Mapping[str, Standing] = MappingProxyType({"open": Standing.WAITING, "expired": Standing.CLOSED})
-# Where a payment stands that nobody can go on with, once its page is used up: a bank's no that came days later to a page
-# that was completed, anything unfinished on a page that has expired. (A voucher to be paid in a shop is requires_action.)
+# Where a payment stands that nobody can go on with, once its page is used up: a bank's no that came days later to a
+# completed page, anything unfinished on an expired one. (A voucher to be paid in a shop is requires_action.)
 _ENDED: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "complete": frozenset({"requires_payment_method", "canceled"}),

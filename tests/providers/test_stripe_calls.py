@@ -351,13 +351,17 @@ class TestAskingAboutAPage:
         ("open", waiting(NO, status="processing"), Standing.WAITING),
         ("complete", intent(NO, latest_charge=charge(NO)), Standing.PAID),
         ("complete", waiting(NO, status="processing"), Standing.WAITING),
-        ("complete", waiting(NO), Standing.WAITING),  # a delayed payment that failed: complete, and yet unpaid
+        ("complete", waiting(NO), Standing.CLOSED),  # a delayed payment that failed: complete, and never paid
+        ("complete", waiting(NO, status="requires_action"), Standing.WAITING),  # a voucher, to be paid in a shop
         ("complete", None, Standing.UNDECIDED),
         ("complete", INTENT, Standing.UNDECIDED),
         ("expired", None, Standing.CLOSED),
         ("expired", waiting(NO), Standing.CLOSED),
         ("expired", waiting(NO, status="canceled"), Standing.CLOSED),
-        ("expired", waiting(NO, status="requires_action"), Standing.WAITING),
+        ("expired", waiting(NO, status="requires_action"), Standing.CLOSED),
+        ("expired", waiting(NO, status="processing"), Standing.WAITING),
+        ("expired", waiting(NO, status="a_word_of_tomorrow"), Standing.UNDECIDED),
+        ("paused", waiting(NO, status="canceled"), Standing.UNDECIDED),
         ("expired", intent(NO), Standing.PAID),
         ("paused", None, Standing.UNDECIDED),
     ])  # fmt: skip
