@@ -7,7 +7,7 @@ from django.db import transaction
 from channels_app.models import MerchantAccount
 from channels_app.providers.base import DisputeNotice
 from orders.cases import Decision, close_by_fact, open_case
-from orders.models import CaseKind, EventKind
+from orders.models import Case, CaseKind, EventKind
 from orders.refund_notices import order_behind
 from orders.timeline import record_once
 
@@ -18,20 +18,24 @@ def note_dispute(*, account: MerchantAccount, notice: DisputeNotice, actor: str,
     order = order_behind(account, attempt_no=notice.attempt_no, transaction_id=notice.transaction_id)
     subject = f"dispute:{account.code}:{notice.dispute_id}"
     if order is not None:
-        record_once(
+        is_news = record_once(
             order_id=order.pk, kind=EventKind.DISPUTE, actor=actor, now=now,
             data={
                 "dispute_id": notice.dispute_id, "said": notice.said, "reason": notice.reason,
                 "amount": notice.amount.amount_minor, "currency": notice.amount.currency,
             },
         )  # fmt: skip
+        if not is_news:
+            return
     if notice.is_over:
         decision = Decision.WON if notice.is_won else Decision.LOST
         fact = f"the bank decided: {notice.said}"
-        close_by_fact(
+        closed = close_by_fact(
             kind=CaseKind.DISPUTE, subject=subject, decision=decision, fact=fact, actor=actor, now=now
         )  # fmt: skip
-        return
+        # Lost before we ever heard of it: somebody has to know, once.
+        if closed or notice.is_won or Case.objects.filter(kind=CaseKind.DISPUTE, subject=subject).exists():
+            return
     open_case(
         kind=CaseKind.DISPUTE,
         subject=subject,

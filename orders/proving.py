@@ -20,6 +20,7 @@ from channels_app.providers.base import (
     ProviderBusy,
     ProviderError,
     Proving,
+    RefundNotice,
 )
 from orders.attempts import adapter_for
 from orders.limits import refuse_above
@@ -39,6 +40,7 @@ class Proved(StrEnum):
     APPLIED = "applied"  # it has paid this order, now or before
     HELD = "held"  # the money is safe, a person must decide
     WAITING = "waiting"  # bought, not paid yet (cash, a parent's approval)
+    GIVEN_BACK = "given_back"  # the store has given the money back: there is nothing to deliver
 
 
 PROVING_METHODS = tuple(code for code, method in METHODS.items() if method.evidence)
@@ -64,6 +66,8 @@ def hand_in(*, order: Order, method: str, evidence: Mapping[str, str], actor: st
     if isinstance(message, Foreign):
         raise Problem(422, "proof_not_ours", "This is a purchase in another application.")
     outcome = take(message, Arrival(account=account, source=ProofSource.CLIENT, actor=actor))
+    if isinstance(message, RefundNotice):
+        return Proof(Proved.GIVEN_BACK, message.said, finish=True)
     if not isinstance(message, PaymentProof):
         return Proof(Proved.WAITING, message.said, finish=False)
     order.refresh_from_db()

@@ -12,7 +12,9 @@ def record(*, order_id: int, kind: EventKind, actor: str, now: datetime, data: M
     OrderEvent.objects.create(order_id=order_id, kind=kind, at=now, actor=actor, data=dict(data or {}))
 
 
-def record_once(*, order_id: int, kind: EventKind, actor: str, now: datetime, data: Mapping[str, Any]) -> None:
-    """Append one line, unless the timeline says the same already: providers repeat themselves."""
-    if not OrderEvent.objects.filter(order=order_id, kind=kind, data=dict(data)).exists():
-        record(order_id=order_id, kind=kind, actor=actor, now=now, data=data)
+def record_once(*, order_id: int, kind: EventKind, actor: str, now: datetime, data: Mapping[str, Any]) -> bool:
+    """Append one line, unless the timeline says the same already: providers repeat themselves. Whether it is new."""
+    if OrderEvent.objects.filter(order=order_id, kind=kind, data=dict(data)).exists():
+        return False
+    record(order_id=order_id, kind=kind, actor=actor, now=now, data=data)
+    return True

@@ -60,7 +60,8 @@ _STEPS: Mapping[str, Callable[[], tuple[str, str]]] = {
     ),
     "certificates": lambda: (
         _("The certificates that came along do not lead to a root that we trust, or are not for this."),
-        _("Not the provider's; or it has a new root: compare with its own site before you put anything into the account."),
+        _("Not the provider's; or it has a new root: compare with its own site before you put anything into the"
+          " account."),
     ),
     "keys": lambda: (
         _("It names a key of the provider that was not fetched yet."),

@@ -218,7 +218,7 @@ class Store:
 
     def add_code(self, trade: Trade, code: str, *, lives_s: float) -> None:
         """Another code by which a buyer reaches the trade."""
-        self._write("INSERT INTO code VALUES (?, ?, ?)", code, trade.id, time.time() + lives_s)
+        self._write("INSERT OR REPLACE INTO code VALUES (?, ?, ?)", code, trade.id, time.time() + lives_s)
 
     def open_trade(self, trade: Trade, trade_no: str) -> Trade:
         """The buyer is there."""

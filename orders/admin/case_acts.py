@@ -14,6 +14,7 @@ from channels_app.console.words import clock, money_in_prose
 from channels_app.proposals import ProposalRefused
 from orders.asking_by_transaction import ask_account
 from orders.assigning import CannotAssign, assign, look
+from orders.attempts import ask_provider
 from orders.casefile import prose
 from orders.cases import CaseClosed, Decision, Queue, assign_case, close_case, decisions_for, taken_by
 from orders.models import Case, CaseKind
@@ -219,8 +220,12 @@ def _look_again(request: HttpRequest, case: Case, given: dict[str, Any]) -> str:
     payment = case.payment
     if payment is None:
         raise ActRefused(_not_looked_at_again(case))
-    told = ask_account(payment.account, payment.transaction_id, actor=f"staff {request.user.get_username()}")
+    actor = f"staff {request.user.get_username()}"
+    told = ask_account(payment.account, payment.transaction_id, actor=actor)
     payment.refresh_from_db()
+    if not payment.applied and payment.attempt is not None:
+        ask_provider(payment.attempt, actor=actor)  # some stores know our numbers only
+        payment.refresh_from_db()
     if payment.applied and payment.order is not None:
         return _("The purchase pays order %(order)s now.") % {"order": payment.order.order_no}
     about = {"provider": prose.provider(payment.account.provider), "said": told.said or "–"}

@@ -290,6 +290,12 @@ class TestADispute:
         case = Case.objects.get()
         assert (case.decision, case.closed_by, decision in case.note) == (decision, "test", True)
 
+    def test_lost_before_anybody_told_us_is_one_case_all_the_same(self, attempt, order):
+        arrive(attempt, bought(attempt))
+        for _ in range(2):
+            arrive(attempt, self.dispute(attempt, said="lost", is_over=True))
+        assert Case.objects.values_list("kind", "closed_at").get() == ("dispute", None)
+
 
 class TestABuyerWhoAsksTheStore:
     """A case with the store's own deadline; nothing has moved."""
