@@ -289,8 +289,9 @@ def _hold(
     raw.execute(_PAYMENT, _payment_row(proof, now, attempt_id, order, applied=False, reason=reason.value))
     if attempt_id is not None:
         raw.execute(
-            "UPDATE orders_paymentattempt SET state = %s, next_query_at = NULL WHERE id = %s",
-            (AttemptState.PAID.value, attempt_id),
+            "UPDATE orders_paymentattempt SET state = %s, next_query_at = NULL,"
+            " handle = CASE WHEN handle = '' THEN %s ELSE handle END WHERE id = %s",
+            (AttemptState.PAID.value, payment.handle, attempt_id),
         )
     if order is not None:
         facts = _facts(proof, order, reason=reason.value)

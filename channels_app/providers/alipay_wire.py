@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from channels_app.money import Money, fen_from_yuan
 
@@ -21,7 +21,6 @@ _CHARSETS = frozenset({"utf-8", "gbk", "gb18030"})
 # A trade notification has some forty; more than this is a stranger's.
 _MOST_FIELDS = 300
 _FORM_TEXT = re.compile(rb"(?:[!-$&-~]|%[0-9A-Fa-f]{2})*")
-_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 _NUMBER = re.compile(r"[!-~]{1,64}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?")
@@ -181,7 +180,7 @@ def read_form(body: bytes) -> Form:
 
 
 def _decoded(text: bytes) -> bytes:
-    return _ESCAPED.sub(lambda escape: bytes((int(escape[1], 16),)), text.replace(b"+", b" "))
+    return unquote_to_bytes(text.replace(b"+", b" "))
 
 
 # --- values -----------------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ class HuaweiAdapter(JointAdapter):
 
     def find(self, transaction_id: str) -> QueryAnswer:
         """Huawei is asked by purchase token and product, which no person has."""
-        return QueryAnswer(standing=Standing.UNKNOWN, said="Huawei is asked by purchase token only")
+        raise ProviderRejected("not_asked_so", "Huawei finds a purchase by its token and product only")
 
     def probe(self, attempt_no: str) -> ProbeAnswer:
         """Ask about a token that cannot exist. Huawei leaves a no unsigned."""

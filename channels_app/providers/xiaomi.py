@@ -153,7 +153,7 @@ class XiaomiAdapter(JointAdapter):
 
     def find(self, transaction_id: str) -> QueryAnswer:
         """Xiaomi cannot be asked by a number of its own."""
-        return QueryAnswer(standing=Standing.UNKNOWN, said="Xiaomi is asked by our number only")
+        raise ProviderRejected("not_asked_so", "Xiaomi finds a payment by the merchant's number only")
 
     def probe(self, attempt_no: str) -> ProbeAnswer:
         """Ask about an order that cannot exist. Xiaomi leaves a no unsigned."""

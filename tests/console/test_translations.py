@@ -14,7 +14,8 @@ from django.utils import translation
 PLACEHOLDER = re.compile(r"%\([a-z_]+\)[.0-9]*[a-z]|%[sd]|\{[a-z_]*\}")
 CATALOGUE = settings.LOCALE_PATHS[0] / "zh_Hans" / "LC_MESSAGES" / "django.po"
 # The same in both languages.
-UNCHANGED = {"English", "UID", "a UID", "SHA-256"}
+# Names that are written so in both languages.
+UNCHANGED = {"English", "UID", "a UID", "SHA-256", "TapTap", "Google Play"}
 
 
 @pytest.fixture(scope="module")

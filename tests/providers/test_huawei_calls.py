@@ -284,7 +284,8 @@ class TestClosing:
 
     def test_of_what_nobody_has_told_asks_nobody(self, huawei, side):
         assert huawei.close(replace(ATTEMPT, handle="")) is CloseAnswer.UNKNOWN
-        assert huawei.find(ORDER_ID).standing is Standing.UNKNOWN
+        with pytest.raises(ProviderRejected, match="not_asked_so"):
+            huawei.find(ORDER_ID)
         assert side.calls == []
 
 

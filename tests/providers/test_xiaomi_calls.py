@@ -171,7 +171,8 @@ class TestAsking:
         assert SECRET not in str(raised.value)
 
     def test_cannot_be_done_by_xiaomis_number(self, xiaomi):
-        assert xiaomi.find("2101234567").standing is Standing.UNKNOWN
+        with pytest.raises(ProviderRejected, match="not_asked_so"):
+            xiaomi.find("2101234567")
 
     def test_checks_the_keys_with_an_order_that_cannot_exist(self, xiaomi, side):
         side.will(tells("CHECK1", uid="1"))
