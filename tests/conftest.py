@@ -1,8 +1,12 @@
 """What every test may lean on: a clean process, a game that sells, accounts at both providers."""
 
 import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
 from django.db import connection
+from django.db.models.signals import post_migrate
 from django.test import Client
+from django.utils import translation
 from hypothesis import settings as made_up
 
 from channels_app import vault
@@ -11,6 +15,7 @@ from channels_app.models import Channel, MerchantAccount
 from fulfillment.models import Item, ItemKind, ProductGrant
 from orders.authentication import forget_keys, new_api_key
 from orders.models import Game, Product, ProductPrice
+from payments_site.people import roles
 from tests import keys
 from tests.browser import Browser, chromium
 
@@ -38,9 +43,28 @@ def _tables_can_be_emptied():
     operations.execute_sql_flush = flush
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _roles_outlive_emptying():
+    """Emptying the tables takes the roles of the migrations too; Django makes permissions anew, we the groups."""
+    last = [config for config in apps.get_app_configs() if config.models_module][-1].label
+
+    def install(sender, **about):
+        if sender.label != last:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")  # no test reads of it in the audit trail
+            roles.install(Group, Permission)
+            cursor.execute("SET session_replication_role = origin")
+
+    post_migrate.connect(install)
+    yield
+    post_migrate.disconnect(install)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_remembered():
-    """Keys, accounts and vault keys are cached per process; no test sees another's."""
+    """Keys, accounts and vault keys are cached per process, as is the language; no test sees another's."""
+    translation.deactivate()
     forget_keys()
     forget_accounts()
     vault.forget_keys()

@@ -40,11 +40,7 @@ from channels_app.providers.base import (
     Standing,
     StoreGoods,
 )
-from channels_app.providers.fields import CredentialField
-from channels_app.providers.huawei_api import OrderService, Tokens
-from channels_app.providers.huawei_keys import FIELDS, read_keys
-from channels_app.providers.joint import JointAdapter
-from channels_app.providers.joint_wire import (
+from channels_app.providers.documents import (
     PRODUCT_ID,
     SAID,
     Unexpected,
@@ -55,6 +51,10 @@ from channels_app.providers.joint_wire import (
     text_in,
     whole_in,
 )
+from channels_app.providers.fields import CredentialField
+from channels_app.providers.huawei_api import OrderService, Tokens
+from channels_app.providers.huawei_keys import FIELDS, read_keys
+from channels_app.providers.joint import JointAdapter
 from channels_app.providers.texts import printable
 from channels_app.providers.transport import Transport
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from channels_app.providers import rsa
 from channels_app.providers.base import ProviderRejected, ProviderUnavailable
-from channels_app.providers.joint_wire import Unexpected, json_object, no_answer, text_in, whole_in
+from channels_app.providers.documents import Unexpected, json_object, no_answer, text_in, whole_in
 from channels_app.providers.texts import printable
 from channels_app.providers.transport import HttpAnswer, Transport
 

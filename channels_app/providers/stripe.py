@@ -43,8 +43,8 @@ from channels_app.providers.base import (
     Reply,
     Standing,
 )
+from channels_app.providers.documents import Unexpected, json_object, text_in
 from channels_app.providers.fields import CredentialField
-from channels_app.providers.joint_wire import Unexpected, json_object, text_in
 from channels_app.providers.stripe_api import KEY_REUSED, MISSING, Form, StoredFailure, StripeApi
 from channels_app.providers.stripe_books import BalanceLine, balance_lines
 from channels_app.providers.stripe_events import DISPUTES, TYPES, message_of

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from channels_app.providers.base import ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
-from channels_app.providers.joint_wire import Unexpected, json_object
+from channels_app.providers.documents import Unexpected, json_object
 from channels_app.providers.stripe_keys import Keys
 from channels_app.providers.texts import printable
 from channels_app.providers.transport import HttpAnswer, Transport

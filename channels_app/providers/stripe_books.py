@@ -10,7 +10,7 @@ from typing import Any
 
 from channels_app.money import Money
 from channels_app.providers.base import ProviderUnavailable
-from channels_app.providers.joint_wire import Unexpected, text_in
+from channels_app.providers.documents import Unexpected, text_in
 from channels_app.providers.stripe_api import StripeApi
 from channels_app.providers.stripe_money import from_stripe
 from channels_app.providers.stripe_wire import ID, expanded, ours_in, time_in, word_in

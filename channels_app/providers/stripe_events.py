@@ -19,7 +19,7 @@ from channels_app.providers.base import (
     RefundNotice,
     RefundStanding,
 )
-from channels_app.providers.joint_wire import Unexpected, object_in, text_in
+from channels_app.providers.documents import Unexpected, object_in, text_in
 from channels_app.providers.stripe_wire import (
     ID,
     INTENT,

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from channels_app.money import Money
 from channels_app.providers.base import ProviderRejected
-from channels_app.providers.joint_wire import Unexpected
+from channels_app.providers.documents import Unexpected
 
 # Far above any payment, far below what a database integer holds.
 _MOST = 10**13

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from channels_app.providers.base import NotificationRefused, RawNotification
-from channels_app.providers.joint_wire import UNIX_TIME, is_one_of
+from channels_app.providers.documents import UNIX_TIME, is_one_of
 
 _HEADER = "stripe-signature"
 _TOLERANCE_S = 300

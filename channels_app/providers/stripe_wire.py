@@ -18,7 +18,7 @@ from channels_app.providers.base import (
     RefundStanding,
     Standing,
 )
-from channels_app.providers.joint_wire import Unexpected, object_in, text_in
+from channels_app.providers.documents import Unexpected, object_in, text_in
 from channels_app.providers.stripe_money import from_stripe
 from channels_app.providers.texts import printable
 

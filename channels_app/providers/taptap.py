@@ -46,9 +46,7 @@ from channels_app.providers.base import (
     Standing,
     StoreGoods,
 )
-from channels_app.providers.fields import CredentialField
-from channels_app.providers.joint import JointAdapter
-from channels_app.providers.joint_wire import (
+from channels_app.providers.documents import (
     NUMBER,
     PRODUCT_ID,
     SAID,
@@ -63,6 +61,8 @@ from channels_app.providers.joint_wire import (
     text_in,
     whole_in,
 )
+from channels_app.providers.fields import CredentialField
+from channels_app.providers.joint import JointAdapter
 from channels_app.providers.taptap_keys import FIELDS, read_keys
 from channels_app.providers.texts import printable
 from channels_app.providers.transport import HttpAnswer, Transport

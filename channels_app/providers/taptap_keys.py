@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from channels_app.providers.base import CredentialsInvalid
 from channels_app.providers.credentials import matching, text_of
+from channels_app.providers.documents import base_url_of, secrets_of
 from channels_app.providers.fields import CredentialField, FieldKind
-from channels_app.providers.joint_wire import base_url_of, secrets_of
 
 FIELDS = (
     CredentialField(

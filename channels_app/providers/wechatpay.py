@@ -51,6 +51,7 @@ from channels_app.providers.base import (
     Standing,
 )
 from channels_app.providers.credentials import matching, text_of
+from channels_app.providers.documents import Unexpected, json_object, object_in, text_in
 from channels_app.providers.fields import CredentialField
 from channels_app.providers.texts import cut, printable
 from channels_app.providers.transport import ConnectFailed, HttpAnswer, Transport
@@ -66,16 +67,12 @@ from channels_app.providers.wechatpay_wire import (
     LINK,
     REFUND_STANDINGS,
     VISIBLE,
-    Unexpected,
     error_of,
-    json_object,
     money_in,
-    object_in,
     proof_of,
     refund_answer,
     refusal_in,
     spelling,
-    text_in,
     time_in,
 )
 

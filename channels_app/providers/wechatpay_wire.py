@@ -3,7 +3,6 @@
 A genuine message of another shape raises Unexpected, which names the place and never shows the value.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,12 +20,12 @@ from channels_app.providers.base import (
     RefundAnswer,
     RefundStanding,
 )
+from channels_app.providers.documents import Unexpected, json_object, object_in, text_in
 from channels_app.providers.texts import printable
 from channels_app.providers.transport import HttpAnswer
 
 CHINA = timezone(timedelta(hours=8))
 VISIBLE = re.compile(r"[!-~]{1,128}")
-_NUMBER = re.compile(r"[!-~]{1,64}")
 LINK = re.compile(r"[!-~]{1,2048}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _RFC3339 = re.compile(
@@ -57,42 +56,6 @@ _REFUSALS: Mapping[str, type[ProviderError]] = {
 _REFUSED_WITH_500 = frozenset({"INVALIDTRANSACTIONID", "OPENIDMISMATCH"})
 # The number is taken; some endpoints say so only in the message of INVALID_REQUEST ("201 商户订单号重复").
 _NUMBER_TAKEN = "商户订单号重复"
-
-
-class Unexpected(Exception):
-    """Genuine, but not of the documented shape. Never shows a value, only its name."""
-
-    def __init__(self, step: str, detail: str) -> None:
-        super().__init__(detail)
-        self.step = step
-        self.detail = detail
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`. Raises Unexpected."""
-    try:
-        document = json.loads(body.decode())
-    except (ValueError, RecursionError):
-        raise Unexpected("json", "not JSON in UTF-8") from None
-    if not isinstance(document, dict):
-        raise Unexpected("json", "not a JSON object")
-    return document
-
-
-def object_in(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A member that is an object. Raises Unexpected."""
-    value = document.get(name)
-    if not isinstance(value, dict):
-        raise Unexpected("shape", f"{name} is not an object")
-    return value
-
-
-def text_in(document: Mapping[str, Any], name: str, pattern: re.Pattern[str] = _NUMBER) -> str:
-    """A number, state or link. Whatever passes can be stored, compared and logged safely."""
-    value = document.get(name)
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise Unexpected("shape", f"{name} is not a text as documented")
-    return value
 
 
 def money_in(document: Mapping[str, Any], name: str) -> Money:

@@ -41,9 +41,7 @@ from channels_app.providers.base import (
     Standing,
 )
 from channels_app.providers.credentials import matching
-from channels_app.providers.fields import CredentialField, FieldKind
-from channels_app.providers.joint import JointAdapter
-from channels_app.providers.joint_wire import (
+from channels_app.providers.documents import (
     SAID,
     Unexpected,
     base_url_of,
@@ -54,6 +52,8 @@ from channels_app.providers.joint_wire import (
     text_in,
     whole_in,
 )
+from channels_app.providers.fields import CredentialField, FieldKind
+from channels_app.providers.joint import JointAdapter
 from channels_app.providers.texts import cut, printable
 from channels_app.providers.transport import HttpAnswer, Transport
 

@@ -5,8 +5,8 @@ import pytest
 from channels_app.console.words import money
 from channels_app.money import WITHOUT_DECIMALS, Money
 from channels_app.providers.base import CredentialsInvalid, ProviderRejected
+from channels_app.providers.documents import Unexpected
 from channels_app.providers.fields import key_facts
-from channels_app.providers.joint_wire import Unexpected
 from channels_app.providers.stripe import StripeAdapter
 from channels_app.providers.stripe_keys import STRIPE, read_keys
 from channels_app.providers.stripe_money import CURRENCIES, FACTORS, from_stripe, to_stripe

@@ -1,4 +1,4 @@
-"""What the adapters of app stores in joint operation read and check alike: secrets, documents, numbers, amounts.
+"""What adapters read and check alike: JSON documents, shared secrets, numbers, amounts.
 
 A genuine message of another shape raises Unexpected, which names the place and never shows the value.
 """
