@@ -640,7 +640,7 @@ WEATHER = {
     ),
     "broken compression": raw(
         lambda handler: handler.wfile.write(
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\njunk"
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\nContent-Length: 4\r\n\r\njunk"
         )
     ),
     "dripping": raw(drip),
