@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # ISO 4217 currencies without a minor unit, as far as stores sell in them. All others here have two decimals.
 WITHOUT_DECIMALS = ("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF")
+# ISO 4217 for "no currency": what was charged is not told, or is in no currency that we know.
+NO_CURRENCY = "XXX"
 _YUAN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,2}))?")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from channels_app.console.words import UNTOLD, money_in_prose
+from channels_app.console.words import money_in_prose
+from channels_app.money import NO_CURRENCY
 from orders.models import Case, CaseKind, Order
 
 
@@ -28,7 +29,7 @@ def _amount(case: Case) -> str:
 
 
 def _unmatched(case: Case) -> str:
-    if case.currency == UNTOLD:
+    if case.currency == NO_CURRENCY:
         return _("Bought in a store without naming an order of ours; the store did not say for how much.")
     return _("Bought in a store for %(amount)s without naming an order of ours.") % {"amount": _amount(case)}
 

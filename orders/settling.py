@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from channels_app.inbox import Judgement
 from channels_app.models import Environment, MerchantAccount, Verdict
-from channels_app.money import Money
+from channels_app.money import NO_CURRENCY, Money
 from channels_app.providers import METHODS
 from channels_app.providers.base import PaymentProof
 from orders import cases
@@ -329,8 +329,8 @@ def _booked(raw: psycopg.Connection[Any], proof: Proof) -> _Booked | None:
     return _Booked(*row) if row else None
 
 
-# ISO 4217: "no currency". A store may not say what was charged for a purchase that is none of our orders.
-_UNTOLD = Money(0, "XXX")
+# A store may not say what was charged for a purchase that is none of our orders.
+_UNTOLD = Money(0, NO_CURRENCY)
 
 
 def _counted(payment: PaymentProof, order: Order | None) -> Money:

@@ -14,20 +14,17 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from channels_app.models import Environment
-from channels_app.money import WITHOUT_DECIMALS
+from channels_app.money import NO_CURRENCY, WITHOUT_DECIMALS
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise  # what gettext_lazy returns, by the name of its type only
-
-# ISO 4217: "no currency". A store did not say what was charged.
-UNTOLD = "XXX"
 
 
 def money(amount_minor: int | None, currency: str) -> str:
     """600, "CNY" → "6.00 CNY", with thousands separators."""
     if amount_minor is None:
         return ""
-    if currency == UNTOLD:
+    if currency == NO_CURRENCY:  # a store did not say what was charged
         return _("untold amount")
     if currency in WITHOUT_DECIMALS:
         return f"{amount_minor:,} {currency}"

@@ -98,6 +98,7 @@ def _transactions(content: bytes) -> Iterator[bytes]:
             for member in archive.infolist():
                 if _TRANSACTIONS.fullmatch(member.filename):
                     yield _unpacked(archive, member)
+    # NotImplementedError: a compression that zipfile does not know; RuntimeError: a member that wants a password.
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
         raise Malformed("file_packing", "the file is not a sound ZIP") from None
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import parse_qsl, urlencode
 
-from channels_app.money import Money
+from channels_app.money import NO_CURRENCY, Money
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -24,7 +24,6 @@ _AMOUNT = re.compile(r"[0-9]{1,12}")
 _TIME = re.compile(r"[0-9]{14}")
 _TIME_OF_YEAR = re.compile(r"[0-9]{10}")
 _CNY = "156"
-_NO_CURRENCY = "XXX"  # ISO 4217; a currency that is not ours never pays an order
 
 
 class Malformed(Exception):
@@ -115,7 +114,8 @@ def money(fields: Mapping[str, str]) -> Money:
     value = fields.get("txnAmt", "")
     if not _AMOUNT.fullmatch(value) or not int(value):
         raise Malformed("shape", "txnAmt is not an amount in fen")
-    return Money(int(value), "CNY" if fields.get("currencyCode", _CNY) == _CNY else _NO_CURRENCY)
+    # Another currency than ours never pays an order, whatever it is called.
+    return Money(int(value), "CNY" if fields.get("currencyCode", _CNY) == _CNY else NO_CURRENCY)
 
 
 def time(fields: Mapping[str, str], name: str) -> datetime:

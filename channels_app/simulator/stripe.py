@@ -7,7 +7,6 @@ the act `pay`. What only happens here is posted to `/control/stripe/{out_trade_n
 
 import hashlib
 import json
-import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,6 +34,20 @@ from channels_app.simulator.rows import (
     Trade,
     Weather,
 )
+from channels_app.simulator.stripe_forms import (
+    AMOUNT,
+    Fault,
+    Form,
+    answer_of,
+    check_fields,
+    metadata_in,
+    missing,
+    money_in,
+    page_of,
+    period,
+    wants_whole,
+    weather_fault,
+)
 from channels_app.simulator.stripe_voice import (
     Document,
     StripeVoice,
@@ -54,11 +67,6 @@ _INTENT_LIVES_S = 365 * 24 * 3600.0
 _VISIT_S = 3600.0
 _PAGE_LIVES_S = (30 * 60, 24 * 3600)
 _CARDS = ("succeeds", "declined", "processing")
-_METADATA = re.compile(r"(?:payment_intent_data\[metadata\]|metadata)\[([^\[\]]{1,40})\]")
-_AMOUNT = re.compile(r"[1-9][0-9]{0,7}")
-_CURRENCY = re.compile(r"[a-z]{3}")
-_WHOLE = ("clp", "jpy", "krw", "pyg", "vnd", "xaf", "xof")
-_ENDS_WITH: Mapping[str, int] = {"isk": 100, "bhd": 10, "jod": 10, "kwd": 10, "omr": 10, "tnd": 10}
 _INTENT_FIELDS = {"amount", "currency", "automatic_payment_methods[enabled]", "description"}
 _PRICE = "line_items[0][price_data]"
 _SESSION_FIELDS = {
@@ -68,21 +76,8 @@ _SESSION_FIELDS = {
 }  # fmt: skip
 _REFUND_FIELDS = {"payment_intent", "amount", "reason"}
 
-Form = Mapping[str, str]
 Deed = Callable[[web.Request, Merchant, Form], Document]
 OwnAct = Callable[[Trade], Done]
-
-
-class Fault(Exception):
-    """A no, as Stripe says it. `is_kept`: said while doing it, so a repeat under the same key hears it too."""
-
-    def __init__(self, status: int, code: str, message: str, *, is_kept: bool = False, **more: object) -> None:
-        """Status, code and more members of the error."""
-        super().__init__(message)
-        self.status = status
-        self.is_kept = is_kept
-        kind = {429: "rate_limit_error", 500: "api_error"}.get(status, "invalid_request_error")
-        self.document: Document = {"error": {"type": kind, "code": code, "message": message, **more}}
 
 
 class StripePart:
@@ -163,12 +158,12 @@ class _Desk:
                 merchant = self._caller(request)
                 weather = self._store.take_weather("stripe", name)
                 if spares_the_deed(weather):
-                    raise _weather_fault(weather)
+                    raise weather_fault(weather)
                 status, document, is_replayed = self._once(request, merchant, form, deed, weather)
             except Fault as fault:
                 status, document = fault.status, fault.document
             other = await instead_of_answer(weather, request, self._world)
-            return other or _answer(status, document, is_replayed=is_replayed)
+            return other or answer_of(status, document, is_replayed=is_replayed)
 
         return answer
 
@@ -211,16 +206,20 @@ class _Desk:
                 raise
             return fault.status, fault.document
         if weather and weather.mode in ("error500", "error429"):
-            trouble = _weather_fault(weather)
+            trouble = weather_fault(weather)
             return trouble.status, trouble.document
         return 200, document
 
     # --- payments -------------------------------------------------------------------------------------------
     def open_intent(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
         """A payment for the SDK."""
-        _check_fields(form, _INTENT_FIELDS)
-        amount, currency = _money(form, "amount", "currency")
-        terms = {"currency": currency.upper(), "metadata": _metadata(form, "metadata"), "secret": secrets.token_hex(12)}
+        check_fields(form, _INTENT_FIELDS)
+        amount, currency = money_in(form, "amount", "currency")
+        terms = {
+            "currency": currency.upper(),
+            "metadata": metadata_in(form, "metadata"),
+            "secret": secrets.token_hex(12),
+        }
         trade = self._new_trade(
             merchant, "intent", amount, terms, subject=form.get("description", ""),
             expires_at=time.time() + _INTENT_LIVES_S, return_url="",
@@ -229,8 +228,8 @@ class _Desk:
 
     def open_session(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
         """A page."""
-        _check_fields(form, _SESSION_FIELDS)
-        amount, currency = _money(form, f"{_PRICE}[unit_amount]", f"{_PRICE}[currency]")
+        check_fields(form, _SESSION_FIELDS)
+        amount, currency = money_in(form, f"{_PRICE}[unit_amount]", f"{_PRICE}[currency]")
         ends = form.get("expires_at", "")
         lives_s = int(ends) - time.time() if ends.isdigit() else 0
         if not _PAGE_LIVES_S[0] <= lives_s <= _PAGE_LIVES_S[1]:
@@ -242,8 +241,8 @@ class _Desk:
         number = f"cs_test_{secrets.token_hex(24)}"
         terms = {
             "currency": currency.upper(),
-            "metadata": _metadata(form, "payment_intent_data[metadata]"),
-            "page_metadata": _metadata(form, "metadata"),
+            "metadata": metadata_in(form, "payment_intent_data[metadata]"),
+            "page_metadata": metadata_in(form, "metadata"),
             "reference": form.get("client_reference_id"),
             "session": number,
             "secret": secrets.token_hex(12),
@@ -278,15 +277,15 @@ class _Desk:
 
     def show_intent(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
         """A payment by its number."""
-        return self._expanded(*self._intent(request, merchant), _expands(request))
+        return self._expanded(*self._intent(request, merchant), wants_whole(request))
 
     def show_session(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
         """A page by its number."""
         trade = self._session(request, merchant)
         payment = next(iter(self._store.payments(trade)), None)
         document = session_of(trade, payment=payment, is_processing=self._is_processing(trade))
-        if document["payment_intent"] and any(each.startswith("payment_intent") for each in _expands(request)):
-            deeper = {each.removeprefix("payment_intent.") for each in _expands(request)}
+        if document["payment_intent"] and any(each.startswith("payment_intent") for each in wants_whole(request)):
+            deeper = {each.removeprefix("payment_intent.") for each in wants_whole(request)}
             document["payment_intent"] = self._expanded(trade, payment, deeper)
         return document
 
@@ -296,7 +295,7 @@ class _Desk:
         payment = self._store.payment_by_transaction(number)
         trade = self._store.trade(payment.trade_id) if payment else None
         if payment is None or trade is None or trade.merchant_id != merchant.id:
-            raise _missing("charge", request.match_info["id"])
+            raise missing("charge", request.match_info["id"])
         return self._charge(trade, payment)
 
     def cancel(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
@@ -322,13 +321,13 @@ class _Desk:
         payment = self._store.payment_by_transaction(number)
         trade = self._store.trade(payment.trade_id) if payment else self._store.trade_by_trade_no(merchant, number)
         if trade is None or trade.merchant_id != merchant.id:
-            raise _missing("payment_intent", number)
+            raise missing("payment_intent", number)
         return self._world.trading.current(trade), payment
 
     def _session(self, request: web.Request, merchant: Merchant) -> Trade:
         found = self._store.trade_by_code(request.match_info["id"])
         if found is None or found[0].merchant_id != merchant.id or found[0].product != "session":
-            raise _missing("checkout.session", request.match_info["id"])
+            raise missing("checkout.session", request.match_info["id"])
         return self._world.trading.current(found[0])
 
     def _expanded(self, trade: Trade, payment: Payment | None, expands: set[str]) -> Document:
@@ -382,14 +381,14 @@ class _Desk:
     # --- refunds --------------------------------------------------------------------------------------------
     def refund(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
         """Give money back: pending at first, told at once and when it is done."""
-        _check_fields(form, _REFUND_FIELDS)
+        check_fields(form, _REFUND_FIELDS)
         payment, trade = self._payment(merchant, form.get("payment_intent", ""))
         left = payment.amount - self._world.trading.refunded(payment)
         if not left:
             raise Fault(400, "charge_already_refunded", "Charge has already been refunded.", is_kept=True)
-        if not _AMOUNT.fullmatch(form.get("amount", str(left))):
+        if not AMOUNT.fullmatch(form.get("amount", str(left))):
             raise Fault(400, "parameter_invalid_integer", "Invalid integer", param="amount")
-        metadata = _metadata(form, "metadata")
+        metadata = metadata_in(form, "metadata")
         try:
             refund, _notice = self._world.trading.refund(
                 payment,
@@ -411,7 +410,7 @@ class _Desk:
         """Those of one payment, the newest first."""
         payment, trade = self._payment(merchant, request.query.get("payment_intent", ""))
         refunds = [self._world.trading.ripe(each) for each in reversed(self._store.refunds(payment))]
-        return _page(request, [refund_of(each, payment, trade) for each in refunds])
+        return page_of(request, [refund_of(each, payment, trade) for each in refunds])
 
     def show_refund(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
         """A refund by its number."""
@@ -419,7 +418,7 @@ class _Desk:
         payment = self._store.payment(refund.payment_id) if refund else None
         trade = self._store.trade(payment.trade_id) if payment else None
         if refund is None or payment is None or trade is None or trade.merchant_id != merchant.id:
-            raise _missing("refund", request.match_info["id"])
+            raise missing("refund", request.match_info["id"])
         document = refund_of(self._world.trading.ripe(refund), payment, trade)
         return self._with_intent(document, trade, payment, request)
 
@@ -427,11 +426,11 @@ class _Desk:
         payment = self._store.payment_by_transaction(number)
         trade = self._store.trade(payment.trade_id) if payment else None
         if payment is None or trade is None or trade.merchant_id != merchant.id:
-            raise _missing("payment_intent", number)
+            raise missing("payment_intent", number)
         return payment, trade
 
     def _with_intent(self, document: Document, trade: Trade, payment: Payment, request: web.Request) -> Document:
-        expands = {each.removeprefix("payment_intent.") for each in _expands(request)}
+        expands = {each.removeprefix("payment_intent.") for each in wants_whole(request)}
         return {**document, "payment_intent": self._expanded(trade, payment, expands)} if expands else document
 
     # --- disputes -------------------------------------------------------------------------------------------
@@ -440,7 +439,7 @@ class _Desk:
         found = self._store.trade_by_code(request.match_info["id"])
         dispute = self._last_dispute(found[0]) if found and found[0].merchant_id == merchant.id else None
         if found is None or dispute is None:
-            raise _missing("dispute", request.match_info["id"])
+            raise missing("dispute", request.match_info["id"])
         payment = self._store.payment_by_transaction(str(dispute["payment_intent"]))
         return self._with_intent(dispute, found[0], payment, request) if payment else dispute
 
@@ -508,7 +507,7 @@ class _Desk:
     # --- lists ----------------------------------------------------------------------------------------------
     def list_events(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
         """Everything that happened, told or lost on the way, the newest first."""
-        types, since, until = request.query.getall("types[]", []), *_period(request)
+        types, since, until = request.query.getall("types[]", []), *period(request)
         events = [
             event_of(notice)
             for notice in self._store.notices()
@@ -518,18 +517,18 @@ class _Desk:
             and since <= int(notice.created_at) <= until
             and self._store.trade(notice.trade_id).merchant_id == merchant.id
         ]
-        return _page(request, events)
+        return page_of(request, events)
 
     def list_balance(self, request: web.Request, merchant: Merchant, form: Form) -> Document:
         """Payments and refunds with their fees, the newest first. There are no payouts here."""
         if request.query.get("payout"):
-            raise _missing("payout", request.query["payout"])
-        since, until = _period(request)
+            raise missing("payout", request.query["payout"])
+        since, until = period(request)
         lines = [self._taken(payment) for payment in self._store.payments_between(merchant, since, until + 1)]
         lines += [self._given_back(refund) for refund in self._store.refunds_between(merchant, since, until + 1)]
-        if "data.source" not in _expands(request):
+        if "data.source" not in wants_whole(request):
             lines = [{**line, "source": line["source"]["id"]} for line in lines]
-        return _page(request, sorted(lines, key=lambda line: (line["created"], line["id"]), reverse=True))
+        return page_of(request, sorted(lines, key=lambda line: (line["created"], line["id"]), reverse=True))
 
     def _taken(self, payment: Payment) -> Document:
         source = self._charge(self._store.trade(payment.trade_id), payment)
@@ -585,79 +584,9 @@ class _Desk:
         return _to(trade.return_url)
 
 
-# --- HTTP -------------------------------------------------------------------------------------------------
-def _answer(status: int, document: Document, *, is_replayed: bool) -> web.Response:
-    headers = {"Request-Id": f"req_{secrets.token_hex(7)}"}
-    if is_replayed:
-        headers["Idempotent-Replayed"] = "true"
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    return web.Response(status=status, text=text, content_type="application/json", headers=headers)
-
-
+# --- shapes -----------------------------------------------------------------------------------------------
 def _to(address: str) -> web.Response:
     return web.Response(status=303, headers={"Location": address})
-
-
-def _weather_fault(weather: Weather | None) -> Fault:
-    if weather and weather.mode == "error429":
-        return Fault(429, "rate_limit", "Request rate limit exceeded.")
-    return Fault(500, "", "An unknown error occurred.")
-
-
-def _missing(kind: str, number: str) -> Fault:
-    return Fault(404, "resource_missing", f"No such {kind}: '{number[:80]}'", param="id")
-
-
-def _check_fields(form: Form, known: set[str]) -> None:
-    for name in form:
-        if name not in known and not _METADATA.fullmatch(name):
-            raise Fault(400, "parameter_unknown", f"Received unknown parameter: {name}", param=name)
-
-
-def _metadata(form: Form, where: str) -> dict[str, str]:
-    found = {name: _METADATA.fullmatch(name) for name in form}
-    return {
-        match[1]: form[name] for name, match in found.items() if match and name == f"{where}[{match[1]}]"
-    }  # fmt: skip
-
-
-def _money(form: Form, amount: str, currency: str) -> tuple[int, str]:
-    """An amount that Stripe takes. Raises Fault."""
-    text, code = form.get(amount, ""), form.get(currency, "")
-    if not _CURRENCY.fullmatch(code):
-        raise Fault(400, "parameter_invalid", f"Invalid currency: {code[:10]}", param="currency")
-    if not _AMOUNT.fullmatch(text) or int(text) % _ENDS_WITH.get(code, 1):
-        raise Fault(400, "parameter_invalid_integer", f"Invalid integer: {text[:20]}", param="amount")
-    if int(text) < (1 if code in _WHOLE else 50):
-        raise Fault(400, "amount_too_small", "Amount must be at least 50 cents.", param="amount")
-    return int(text), code
-
-
-def _expands(request: web.Request) -> set[str]:
-    return set(request.query.getall("expand[]", []))
-
-
-def _period(request: web.Request) -> tuple[int, int]:
-    """First and last second that are asked for."""
-    told = {
-        name: int(value) for name, value in request.query.items() if name.startswith("created[") and value.isdigit()
-    }
-    last = told.get("created[lte]", told.get("created[lt]", 10**11 + 1) - 1)
-    return told.get("created[gte]", 0), last
-
-
-def _page(request: web.Request, found: list[Document]) -> Document:
-    """The part of a list that is asked for."""
-    numbers = [each["id"] for each in found]
-    after = request.query.get("starting_after", "")
-    if after and after not in numbers:
-        raise _missing("object", after)
-    limit = request.query.get("limit", "10")
-    if not limit.isdigit() or not 1 <= int(limit) <= 100:
-        raise Fault(400, "parameter_invalid_integer", "limit is between 1 and 100", param="limit")
-    start = numbers.index(after) + 1 if after else 0
-    data = found[start : start + int(limit)]
-    return {"object": "list", "data": data, "has_more": start + len(data) < len(found), "url": request.path}
 
 
 def _movement(source: Document, amount: int, *, fee: int, kind: str) -> Document:

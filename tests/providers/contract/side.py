@@ -126,11 +126,11 @@ class Side(ABC):
 
     def evidence(self, purchase: Purchase) -> dict[str, str]:
         """What the game's client holds after it. Only of methods with evidence."""
-        raise NotImplementedError
+        raise TypeError(f"{self.code} takes evidence: its side has to make some")
 
     def forged_evidence(self, purchase: Purchase) -> dict[str, dict[str, str]]:
-        """Evidence of nothing, each by what is wrong with it."""
-        raise NotImplementedError
+        """Evidence of nothing, each by what is wrong with it. Only of methods with evidence."""
+        raise TypeError(f"{self.code} takes evidence: its side has to forge some")
 
 
 def purchase_at(side: Side, adapter: ProviderAdapter) -> Purchase:
